@@ -1,0 +1,81 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ClusterTarget says how to reach a cluster.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,shortName=ct
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="API Server",type=string,JSONPath=`.spec.apiServerURL`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ClusterTarget struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ClusterTargetSpec   `json:"spec"`
+	Status ClusterTargetStatus `json:"status,omitempty"`
+}
+
+// ClusterTargetList is a list of ClusterTargets.
+//
+// +kubebuilder:object:root=true
+type ClusterTargetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterTarget `json:"items"`
+}
+
+// ClusterTargetSpec says where a cluster is and who kspec is there.
+type ClusterTargetSpec struct {
+	// apiServerURL is the https address of the API server. With authMode
+	// kubeconfig it may be absent; given, it must be the kubeconfig's.
+	// +optional
+	APIServerURL string `json:"apiServerURL,omitempty"`
+	// authMode is kubeconfig, serviceAccount or token.
+	// +kubebuilder:validation:Enum=kubeconfig;serviceAccount;token
+	AuthMode string `json:"authMode"`
+	// kubeconfigSecretRef names a kubeconfig without exec plugins, auth
+	// providers and file paths, for authMode kubeconfig. The key is
+	// "kubeconfig" when absent.
+	// +optional
+	KubeconfigSecretRef *SecretKeyRef `json:"kubeconfigSecretRef,omitempty"`
+	// serviceAccountSecretRef names a service account token, for authMode
+	// serviceAccount. The key is "token" when absent.
+	// +optional
+	ServiceAccountSecretRef *SecretKeyRef `json:"serviceAccountSecretRef,omitempty"`
+	// tokenSecretRef names a bearer token, for authMode token. The key is
+	// "token" when absent.
+	// +optional
+	TokenSecretRef *SecretKeyRef `json:"tokenSecretRef,omitempty"`
+	// caData is the PEM certificate authority of the API server, in base64.
+	// +optional
+	CAData []byte `json:"caData,omitempty"`
+	// proxyURL is the proxy to the API server.
+	// +optional
+	ProxyURL string `json:"proxyURL,omitempty"`
+	// group and labels are for views of a fleet.
+	// +optional
+	Group string `json:"group,omitempty"`
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// SecretKeyRef names a secret of kspec's operator. The documents in Git hold
+// names only.
+type SecretKeyRef struct {
+	// name is the name of the secret.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// key is the key within the secret.
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// ClusterTargetStatus is what kspec saw last.
+type ClusterTargetStatus struct {
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}

@@ -1,0 +1,216 @@
+package kspec
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventType names what happened.
+type EventType string
+
+// The events. Each is firing until the same event of the same target and
+// cluster is resolved; the Remediation events happen once and never resolve.
+const (
+	DriftDetected      EventType = "DriftDetected"
+	PolicyViolation    EventType = "PolicyViolation"
+	ImageUnsigned      EventType = "ImageUnsigned"
+	SourceFailed       EventType = "SourceFailed"
+	ClusterUnreachable EventType = "ClusterUnreachable"
+	RemediationOpened  EventType = "RemediationOpened"
+	RemediationClosed  EventType = "RemediationClosed"
+	RemediationRefused EventType = "RemediationRefused"
+	RemediationFailed  EventType = "RemediationFailed"
+)
+
+// EventTypes lists every type of event.
+func EventTypes() []EventType {
+	return []EventType{
+		DriftDetected, PolicyViolation, ImageUnsigned, SourceFailed, ClusterUnreachable,
+		RemediationOpened, RemediationClosed, RemediationRefused, RemediationFailed,
+	}
+}
+
+// Level says how loud an event is.
+type Level string
+
+// The levels, from quiet to loud.
+const (
+	Info    Level = "info"
+	Warning Level = "warning"
+	Urgent  Level = "critical"
+)
+
+// Status says whether an event began or ended.
+type Status string
+
+// The states of an event.
+const (
+	Firing   Status = "firing"
+	Resolved Status = "resolved"
+)
+
+// Event is what the world is told.
+type Event struct {
+	Type   EventType `json:"type"`
+	Status Status    `json:"status"`
+	Level  Level     `json:"level"`
+	Target string    `json:"target"`
+	// Cluster is the name of the cluster, or "" for the one kspec was
+	// pointed at.
+	Cluster  string    `json:"cluster"`
+	Revision Revision  `json:"-"`
+	Time     time.Time `json:"time"`
+	Title    string    `json:"title"`
+	// Description is plain text of one line or more.
+	Description string `json:"description,omitempty"`
+	// Findings are those that the event is about.
+	Findings []Finding `json:"findings,omitempty"`
+	// Fingerprint changes when what the event says changes in substance, and
+	// with it a repetition becomes news.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Link leads to the pull request, when there is one.
+	Link string `json:"link,omitempty"`
+}
+
+// Source returns "ClusterSpec/<target>", the name that alerts carry.
+func (e Event) Source() string { return "ClusterSpec/" + e.Target }
+
+// Labels returns the labels that routes match on: severity, type, source,
+// cluster and namespace are reserved. The namespace is set when all findings
+// share one.
+func (e Event) Labels() map[string]string {
+	l := map[string]string{
+		"severity": string(e.Level),
+		"type":     string(e.Type),
+		"source":   e.Source(),
+		"cluster":  e.Cluster,
+	}
+	for i, f := range e.Findings {
+		if i > 0 && l["namespace"] != f.Object.Namespace {
+			delete(l, "namespace")
+			break
+		}
+		l["namespace"] = f.Object.Namespace
+	}
+	return l
+}
+
+// Level maps the severity of a finding onto the level of an event.
+func (s Severity) Level() Level {
+	switch s {
+	case Critical, High:
+		return Urgent
+	case Medium:
+		return Warning
+	default:
+		return Info
+	}
+}
+
+// Events derives from a report and its outcome what the world should hear:
+// what fires because it was found, and what is resolved because a complete
+// look did not find it. An incomplete look resolves nothing. The result has a
+// fixed order.
+func Events(t Target, rep Report, out Outcome) []Event {
+	byType := map[EventType][]Finding{}
+	for _, f := range rep.Open() {
+		e := eventOf(f)
+		byType[e] = append(byType[e], f)
+	}
+	event := func(typ EventType, status Status) Event {
+		return Event{
+			Type: typ, Status: status, Level: Info, Target: t.Name, Cluster: rep.Cluster,
+			Revision: rep.Revision, Time: rep.StartedAt.Add(rep.Duration), Link: out.URL,
+		}
+	}
+	var events []Event
+	for _, typ := range []EventType{DriftDetected, PolicyViolation, ImageUnsigned} {
+		found := byType[typ]
+		switch {
+		case len(found) > 0:
+			e := event(typ, Firing)
+			e.Level = levelOf(typ, found)
+			e.Findings = found
+			e.Fingerprint = DriftFingerprint(found)
+			e.Title = title(typ, t.Name, found)
+			e.Description = describe(found)
+			events = append(events, e)
+		case rep.Complete():
+			e := event(typ, Resolved)
+			e.Title = fmt.Sprintf("%s: %s resolved", t.Name, words(typ))
+			e.Description = "A complete look at " + rep.Revision.String() + " found nothing wrong any more."
+			events = append(events, e)
+		}
+	}
+	once := map[Action]EventType{
+		ActionOpened: RemediationOpened, ActionClosed: RemediationClosed, ActionRefused: RemediationRefused,
+	}
+	if typ, ok := once[out.Action]; ok {
+		e := event(typ, Firing)
+		e.Title = fmt.Sprintf("%s: pull request #%d %s", t.Name, out.Number, out.Action)
+		e.Description = out.Why
+		e.Fingerprint = fmt.Sprintf("%d/%s", out.Number, out.Plan.Fingerprint)
+		events = append(events, e)
+	}
+	return events
+}
+
+func eventOf(f Finding) EventType {
+	switch f.Type {
+	case TypeImage:
+		return ImageUnsigned
+	case TypeCompliance:
+		return PolicyViolation
+	case TypePolicy, TypeConfiguration:
+		return DriftDetected
+	}
+	return DriftDetected
+}
+
+// levelOf gives drift the level of its worst finding but never less than
+// warning: an event of level info wakes nobody.
+func levelOf(typ EventType, findings []Finding) Level {
+	worst := Report{Findings: findings}.Worst().Level()
+	if worst == Info && typ != PolicyViolation {
+		return Warning
+	}
+	return worst
+}
+
+func words(typ EventType) string {
+	switch typ {
+	case DriftDetected:
+		return "drift"
+	case PolicyViolation:
+		return "policy violation"
+	case ImageUnsigned:
+		return "unsigned image"
+	default:
+		return string(typ)
+	}
+}
+
+func title(typ EventType, target string, findings []Finding) string {
+	objects := map[ObjectID]bool{}
+	for _, f := range findings {
+		objects[f.Object] = true
+	}
+	noun := "objects"
+	if len(objects) == 1 {
+		noun = "object"
+	}
+	return fmt.Sprintf("%s: %s in %d %s", target, words(typ), len(objects), noun)
+}
+
+// describe names the first few findings, one a line.
+func describe(findings []Finding) string {
+	const most = 10
+	text := ""
+	for i, f := range findings {
+		if i == most {
+			return text + fmt.Sprintf("… and %d more\n", len(findings)-most)
+		}
+		text += f.Object.String() + ": " + f.Message + "\n"
+	}
+	return text
+}

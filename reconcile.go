@@ -1,0 +1,194 @@
+package kspec
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Fetcher hands out the config repo at the revision of a target.
+type Fetcher interface {
+	// Fetch returns the tree at t.Revision. An error means that the repo could
+	// not be read.
+	Fetch(ctx context.Context, t Target) (Tree, error)
+}
+
+// Renderer makes the objects that a target must hold.
+type Renderer interface {
+	// Render is deterministic: equal input gives equal bytes. What cannot be
+	// rendered by itself is listed in Desired.Unknown and does not stop the
+	// rest; an error means that nothing could be rendered.
+	Render(ctx context.Context, t Target, tree Tree) (Desired, error)
+}
+
+// Verifier checks that images are signed as the target demands.
+type Verifier interface {
+	// Verify returns a finding for each image that is not signed, and an
+	// Unknown for each that could not be checked, both sorted.
+	Verify(ctx context.Context, t Target, want Desired) ([]Finding, []Unknown, error)
+}
+
+// Detector compares the live cluster with what is desired.
+type Detector interface {
+	// Detect writes nothing. What it could not look at is in Report.Unknown;
+	// an error means that it could not look at all.
+	Detect(ctx context.Context, t Target, want Desired) (Report, error)
+}
+
+// Remediator puts right what a report says.
+type Remediator interface {
+	// Remediate writes to Git and its forge only. It may be called again at
+	// any time, also after it was killed, and then completes what it began.
+	Remediate(ctx context.Context, t Target, want Desired, rep Report) (Outcome, error)
+}
+
+// Notifier tells the world.
+type Notifier interface {
+	// Notify is told of every state at every look and tells the world only
+	// what is news.
+	Notify(ctx context.Context, e Event) error
+}
+
+// FetcherFunc, RendererFunc, VerifierFunc, DetectorFunc, RemediatorFunc and
+// NotifierFunc let a function be a stage.
+type (
+	FetcherFunc    func(context.Context, Target) (Tree, error)
+	RendererFunc   func(context.Context, Target, Tree) (Desired, error)
+	VerifierFunc   func(context.Context, Target, Desired) ([]Finding, []Unknown, error)
+	DetectorFunc   func(context.Context, Target, Desired) (Report, error)
+	RemediatorFunc func(context.Context, Target, Desired, Report) (Outcome, error)
+	NotifierFunc   func(context.Context, Event) error
+)
+
+var (
+	_ Fetcher    = FetcherFunc(nil)
+	_ Renderer   = RendererFunc(nil)
+	_ Verifier   = VerifierFunc(nil)
+	_ Detector   = DetectorFunc(nil)
+	_ Remediator = RemediatorFunc(nil)
+	_ Notifier   = NotifierFunc(nil)
+)
+
+// Fetch implements [Fetcher].
+func (f FetcherFunc) Fetch(ctx context.Context, t Target) (Tree, error) { return f(ctx, t) }
+
+// Render implements [Renderer].
+func (f RendererFunc) Render(ctx context.Context, t Target, tree Tree) (Desired, error) {
+	return f(ctx, t, tree)
+}
+
+// Verify implements [Verifier].
+func (f VerifierFunc) Verify(ctx context.Context, t Target, want Desired) ([]Finding, []Unknown, error) {
+	return f(ctx, t, want)
+}
+
+// Detect implements [Detector].
+func (f DetectorFunc) Detect(ctx context.Context, t Target, want Desired) (Report, error) {
+	return f(ctx, t, want)
+}
+
+// Remediate implements [Remediator].
+func (f RemediatorFunc) Remediate(ctx context.Context, t Target, want Desired, rep Report) (Outcome, error) {
+	return f(ctx, t, want, rep)
+}
+
+// Notify implements [Notifier].
+func (f NotifierFunc) Notify(ctx context.Context, e Event) error { return f(ctx, e) }
+
+// Reconciler leads one target through the stages. Source, Renderer, Verifier
+// and Detector are required by Look; Remediator and Notifier by Reconcile.
+type Reconciler struct {
+	Source     Fetcher
+	Renderer   Renderer
+	Verifier   Verifier
+	Detector   Detector
+	Remediator Remediator
+	Notifier   Notifier
+	// Now stamps events about failures; nil means time.Now.
+	Now func() time.Time
+}
+
+// Reconcile looks at t once, puts right what it found and tells the world. A
+// stage that fails ends the run with a [StageError]; the failure itself is
+// told as an event.
+func (r *Reconciler) Reconcile(ctx context.Context, t Target) (Report, Outcome, error) {
+	want, rep, err := r.Look(ctx, t)
+	if err != nil {
+		return rep, Outcome{}, errors.Join(err, r.tell(ctx, t, failure(t, err, r.now())))
+	}
+	out, err := r.Remediator.Remediate(ctx, t, want, rep)
+	if err != nil {
+		err = &StageError{StageRemediate, t.Name, err}
+	}
+	return rep, out, errors.Join(err, r.tell(ctx, t, outcome(t, rep, out, err, r.now())...))
+}
+
+// Look fetches, renders, verifies and compares, and changes nothing.
+func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error) {
+	tree, err := r.Source.Fetch(ctx, t)
+	if err != nil {
+		return Desired{}, Report{}, &StageError{StageSource, t.Name, err}
+	}
+	want, err := r.Renderer.Render(ctx, t, tree)
+	if err != nil {
+		return Desired{}, Report{}, &StageError{StageRender, t.Name, err}
+	}
+	bad, unknown, err := r.Verifier.Verify(ctx, t, want)
+	if err != nil {
+		return want, Report{}, &StageError{StageVerify, t.Name, err}
+	}
+	rep, err := r.Detector.Detect(ctx, t, want)
+	if err != nil {
+		return want, Report{}, &StageError{StageCompare, t.Name, err}
+	}
+	rep.Unknown = append(rep.Unknown, unknown...)
+	return want, rep.With(bad...), nil
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}
+
+func (r *Reconciler) tell(ctx context.Context, t Target, events ...Event) error {
+	var errs []error
+	for _, e := range events {
+		if err := r.Notifier.Notify(ctx, e); err != nil {
+			errs = append(errs, &StageError{StageNotify, t.Name, err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// failure is the event of a look that failed.
+func failure(t Target, err error, now time.Time) Event {
+	typ := SourceFailed
+	var s *StageError
+	if errors.As(err, &s) && s.Stage == StageCompare {
+		typ = ClusterUnreachable
+	}
+	return Event{
+		Type: typ, Status: Firing, Level: Warning, Target: t.Name, Cluster: t.Cluster, Revision: t.Revision,
+		Time: now, Title: t.Name + ": kspec could not look", Description: err.Error(), Fingerprint: string(typ),
+	}
+}
+
+// outcome is what is to be told after a look that worked: the failures before
+// it are over.
+func outcome(t Target, rep Report, out Outcome, err error, now time.Time) []Event {
+	events := Events(t, rep, out)
+	for _, typ := range []EventType{SourceFailed, ClusterUnreachable, RemediationFailed} {
+		e := Event{
+			Type: typ, Status: Resolved, Level: Info, Target: t.Name, Cluster: t.Cluster, Revision: t.Revision,
+			Time: now, Title: t.Name + ": " + string(typ) + " resolved",
+		}
+		if typ == RemediationFailed && err != nil {
+			e.Status, e.Level, e.Fingerprint = Firing, Warning, string(typ)
+			e.Title, e.Description = t.Name+": the pull request could not be brought up to date", err.Error()
+		}
+		events = append(events, e)
+	}
+	return events
+}

@@ -1,0 +1,103 @@
+package kspec
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what one look at one target found.
+type Report struct {
+	Target    string
+	Cluster   string
+	Revision  Revision
+	StartedAt time.Time
+	Duration  time.Duration
+	// Findings are sorted by object, verdict and first path.
+	Findings []Finding
+	// Unknown is what could not be looked at.
+	Unknown  []Unknown
+	Coverage Coverage
+}
+
+// Coverage says how much a look saw, and what it cost.
+type Coverage struct {
+	// Objects is the number of desired objects.
+	Objects int
+	// DecidedBy counts the objects that each tier decided.
+	DecidedBy map[Tier]int
+	// Requests counts the requests to the Kubernetes API.
+	Requests Requests
+	// Suppressed counts differences that an ignore rule removed, Waived those
+	// that an exemption covers.
+	Suppressed int
+	Waived     int
+}
+
+// Requests counts API requests by verb.
+type Requests struct {
+	List  int `json:"list"`
+	Get   int `json:"get"`
+	Patch int `json:"patch"`
+}
+
+// Complete reports whether kspec could look at everything.
+func (r Report) Complete() bool { return len(r.Unknown) == 0 }
+
+// InSync reports whether the look was complete and found nothing. A waived
+// finding does not count.
+func (r Report) InSync() bool { return r.Complete() && len(r.Open()) == 0 }
+
+// Open returns the findings that no exemption waives.
+func (r Report) Open() []Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.WaivedBy != nil })
+}
+
+// Worst returns the gravest severity among the open findings, or "".
+func (r Report) Worst() Severity {
+	var worst Severity
+	for _, f := range r.Open() {
+		if f.Severity.Rank() > worst.Rank() {
+			worst = f.Severity
+		}
+	}
+	return worst
+}
+
+// With returns r with the findings added, in order.
+func (r Report) With(findings ...Finding) Report {
+	r.Findings = slices.Concat(r.Findings, findings)
+	SortFindings(r.Findings)
+	return r
+}
+
+// LogValue implements [slog.LogValuer].
+func (r Report) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("revision", r.Revision.String()),
+		slog.Int("objects", r.Coverage.Objects),
+		slog.Int("findings", len(r.Open())),
+		slog.Int("unknown", len(r.Unknown)),
+		slog.String("worst", string(r.Worst())),
+	)
+}
+
+// SortFindings sorts in place by object, verdict, first path and message.
+func SortFindings(findings []Finding) {
+	path := func(f Finding) string {
+		if len(f.Fields) == 0 {
+			return ""
+		}
+		return f.Fields[0].Path
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(
+			a.Object.Compare(b.Object),
+			strings.Compare(string(a.Verdict), string(b.Verdict)),
+			strings.Compare(path(a), path(b)),
+			strings.Compare(a.Message, b.Message),
+		)
+	})
+}

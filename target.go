@@ -1,0 +1,220 @@
+package kspec
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Target is one ClusterSpec bound to its cluster, its repo and its delivery
+// engine, with defaults applied and durations parsed. The api packages make
+// Targets from documents; the stages read nothing else.
+type Target struct {
+	// Name is the metadata.name of the ClusterSpec, unique in its repo.
+	Name string
+	// Source is where the ClusterSpec stands; Revision is the commit it was
+	// read at, and the one that the stages must use.
+	Source   Source
+	Revision Revision
+	// Cluster is the name of a ClusterTarget; empty means the cluster that
+	// kspec was pointed at.
+	Cluster string
+	// Suspend means: do not look.
+	Suspend bool
+	// Interval is the longest time between two looks.
+	Interval time.Duration
+
+	Enforcement Enforcement
+	Scope       Scope
+	Templates   []TemplateUse
+	Overlays    []Overlay
+	Delivery    Delivery
+	Images      ImageRules
+	Drift       DriftRules
+	Remediation RemediationRules
+}
+
+// LogValue implements [slog.LogValuer].
+func (t Target) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("name", t.Name), slog.String("cluster", t.Cluster))
+}
+
+// Enforcement says in which form rendered policies are delivered.
+type Enforcement string
+
+// The modes of enforcement.
+const (
+	Monitor Enforcement = "monitor" // deliver no policy, report only
+	Audit   Enforcement = "audit"   // deliver policies that warn and record
+	Enforce Enforcement = "enforce" // deliver policies that deny
+)
+
+// Scope says for which namespaces the policies are meant. Exclude wins; a
+// non-empty Include is exhaustive.
+type Scope struct {
+	Include []string
+	Exclude []string
+}
+
+// TemplateUse is a policy template with the parameters given to it.
+type TemplateUse struct {
+	Name       string
+	Parameters map[string]any
+}
+
+// Overlay is a Kustomize overlay or a plain folder that the engine deploys.
+type Overlay struct {
+	// Path is slash-separated and relative to the root of the config repo.
+	Path string
+	// FieldManager is never empty.
+	FieldManager string
+	// Namespace is given to namespaced objects that name none.
+	Namespace string
+}
+
+// Engine is what applies merged changes to the cluster.
+type Engine string
+
+// The delivery engines.
+const (
+	NoEngine Engine = "none"
+	Flux     Engine = "flux"
+	ArgoCD   Engine = "argocd"
+)
+
+// DefaultFieldManager returns the manager name under which e applies objects,
+// and "kubectl" for none, which is what "kubectl apply --server-side" uses.
+func (e Engine) DefaultFieldManager() string {
+	switch e {
+	case Flux:
+		return "kustomize-controller"
+	case ArgoCD:
+		return "argocd-controller"
+	default:
+		return "kubectl"
+	}
+}
+
+// Delivery says how merged policies reach the cluster.
+type Delivery struct {
+	Engine Engine
+	// Path is the folder of the config repo that rendered policies are
+	// committed to; empty means that none are.
+	Path string
+	// FieldManager is never empty.
+	FieldManager string
+}
+
+// Selector matches objects; empty fields match anything.
+type Selector struct {
+	Group     string
+	Kind      string
+	Namespace string
+	Name      string
+	Labels    map[string]string
+}
+
+// Matches reports whether all fields of s that are set agree with the object
+// of that identity and those labels.
+func (s Selector) Matches(id ObjectID, labels map[string]string) bool {
+	agree := func(want, got string) bool { return want == "" || want == got }
+	if !agree(s.Group, id.Group) || !agree(s.Kind, id.Kind) ||
+		!agree(s.Namespace, id.Namespace) || !agree(s.Name, id.Name) {
+		return false
+	}
+	for k, v := range s.Labels {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// DriftRules say which differences matter.
+type DriftRules struct {
+	Ignore  []IgnoreRule
+	Confirm Confirm
+}
+
+// IgnoreRule removes differences from the report until it expires.
+type IgnoreRule struct {
+	// Paths are JSON pointers, plain or with list keys
+	// ("/spec/containers/[name=app]/resources"); each covers what lies below.
+	Paths    []string
+	Selector Selector
+	// Manager, when set, limits the rule to fields owned by that manager.
+	Manager   string
+	Reason    string
+	ExpiresAt time.Time
+	Source    Source
+}
+
+// Confirm says how often and for how long drift must be seen before anything
+// is opened because of it.
+type Confirm struct {
+	Observations int
+	For          time.Duration
+}
+
+// ImageRules say which images must be signed, and by whom.
+type ImageRules struct {
+	RequireSignatures bool
+	Signatures        []SignatureRule
+	// DenyOnError makes an image that could not be checked a finding instead
+	// of an Unknown.
+	DenyOnError bool
+}
+
+// SignatureRule demands signatures of the images that it matches.
+type SignatureRule struct {
+	// Match are globs over the normalised repository, "*" within one path
+	// element and "**" across them: "ghcr.io/acme/**".
+	Match       []string
+	Authorities []Authority
+	// All demands every authority; otherwise one is enough.
+	All bool
+}
+
+// Authority is someone whose signature counts. Any of its keys will do.
+type Authority struct {
+	Name string
+	// Keys are public keys in PEM, PKIX form.
+	Keys []string
+}
+
+// RemediationMode says what kspec may do about findings.
+type RemediationMode string
+
+// The modes of remediation.
+const (
+	ModePullRequest RemediationMode = "pull-request"
+	ModeReport      RemediationMode = "report"
+)
+
+// Strategy is a way to put a finding right.
+type Strategy string
+
+// The strategies.
+const (
+	StrategyAuto    Strategy = "auto"    // choose by engine and finding
+	StrategyRender  Strategy = "render"  // regenerate the delivered policies
+	StrategyAdopt   Strategy = "adopt"   // write the live value to Git
+	StrategyRestore Strategy = "restore" // make the engine apply Git again
+	StrategyReport  Strategy = "report"  // change nothing
+)
+
+// RemediationRules say how drift is put right.
+type RemediationRules struct {
+	Mode     RemediationMode
+	Strategy Strategy
+	Limits   Limits
+	Labels   []string
+	// Reviewers are user names of the forge.
+	Reviewers []string
+	Draft     bool
+}
+
+// Limits bound the pull requests of a target.
+type Limits struct {
+	OpenPullRequests int
+	PerHour          int
+}

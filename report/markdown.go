@@ -1,0 +1,179 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// Forges cut long texts; what is past these limits is counted, not listed.
+const (
+	markdownRows  = 200
+	markdownValue = 120
+)
+
+// writeMarkdown writes tables for pull requests and job summaries. All that
+// came from outside stands in code spans or is escaped: no mention, reference,
+// link, image or HTML survives.
+func writeMarkdown(reports []kspec.Report, o Options) ([]byte, error) {
+	var b bytes.Buffer
+	for i, rep := range reports {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		markdownReport(&b, rep, o)
+	}
+	return b.Bytes(), nil
+}
+
+func markdownReport(b *bytes.Buffer, rep kspec.Report, o Options) {
+	mark := "✅"
+	switch {
+	case len(rep.Open()) > 0:
+		mark = "❌"
+	case !rep.Complete():
+		mark = "❔"
+	}
+	fmt.Fprintf(b, "### %s %s\n\n%s.\n\n%s · %s\n", mark, escape(rep.Target), verdict(rep), code(heading(rep)), cost(rep))
+	if len(rep.Findings) > 0 {
+		b.WriteString("\n| Severity | Object | Verdict | Field | In Git | Live | Who |\n|---|---|---|---|---|---|---|\n")
+	}
+	rows := 0
+	for _, f := range rep.Findings {
+		for _, row := range markdownFinding(f, rep, o) {
+			if rows++; rows <= markdownRows {
+				b.WriteString("| " + strings.Join(row, " | ") + " |\n")
+			}
+		}
+	}
+	if rows > markdownRows {
+		fmt.Fprintf(b, "\n… and %s.\n", plural(rows-markdownRows, "more row"))
+	}
+	markdownHints(b, rep.Findings)
+	markdownUnknown(b, rep.Unknown)
+}
+
+// markdownFinding returns one row for each field, or one for the finding.
+func markdownFinding(f kspec.Finding, rep kspec.Report, o Options) [][]string {
+	severity := string(f.Severity)
+	if f.WaivedBy != nil {
+		severity = "waived by " + code(*f.WaivedBy)
+	}
+	object := code(f.Object.String())
+	if at := place(f.Source); at != "" {
+		object += "<br>" + code(at)
+	}
+	head := []string{severity, object, string(f.Verdict)}
+	if len(f.Fields) == 0 {
+		return [][]string{append(head, escape(f.Message), "", "", "")}
+	}
+	var rows [][]string
+	for _, d := range f.Fields {
+		was, is := markdownValues(d)
+		path := d.KeyedPath
+		if path == "" {
+			path = d.Path
+		}
+		rows = append(rows, []string{
+			head[0], head[1], head[2], code(path), was, is, escape(who(d, o.now(rep))),
+		})
+	}
+	return rows
+}
+
+func markdownValues(d kspec.Field) (was, is string) {
+	if d.Desired != nil {
+		was = show(d.Desired)
+	}
+	if d.Live != nil {
+		is = show(d.Live)
+	}
+	was, is = clipBoth(was, is, markdownValue)
+	was, is = code(was), code(is)
+	if d.Desired == nil {
+		was = "*not in Git*"
+	}
+	if d.Live == nil {
+		is = "*gone*"
+	}
+	return was, is
+}
+
+// markdownHints lists each hint once, in order.
+func markdownHints(b *bytes.Buffer, findings []kspec.Finding) {
+	seen := map[string]bool{"": true}
+	for _, f := range findings {
+		if seen[f.Hint] || len(seen) > markdownRows {
+			continue
+		}
+		if len(seen) == 1 {
+			b.WriteString("\n**What to do**\n\n")
+		}
+		seen[f.Hint] = true
+		b.WriteString("- " + escape(f.Hint) + "\n")
+	}
+}
+
+func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
+	if len(unknown) == 0 {
+		return
+	}
+	b.WriteString("\n**Could not be looked at**\n\n")
+	for i, u := range unknown {
+		if i == markdownRows {
+			fmt.Fprintf(b, "\n… and %d more.\n", len(unknown)-markdownRows)
+			return
+		}
+		name := u.Object.String()
+		if u.Object == (kspec.ObjectID{}) {
+			name = place(u.Source)
+		}
+		if strings.TrimSpace(name) == "" {
+			name = "the target"
+		}
+		fmt.Fprintf(b, "- %s: %s\n", code(name), escape(u.Reason))
+	}
+}
+
+// code returns s as a code span that also holds inside a table. In a code span
+// forges resolve no mention and no reference.
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	// A table ends its cell at "\\|", so a backslash must not touch a pipe.
+	s = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`).Replace(clean(s))
+	longest, run := 0, 0
+	for _, r := range s {
+		if r != '`' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	fence := strings.Repeat("`", longest+1)
+	if longest > 0 || strings.Trim(s, " ") != s {
+		s = " " + s + " "
+	}
+	return fence + s + fence
+}
+
+// escape returns s as plain text in Markdown. Mentions, references and links
+// are resolved by forges after Markdown is rendered, so no backslash stops
+// them: an invisible space does.
+func escape(s string) string {
+	const gap = "&#8203;"
+	s = strings.NewReplacer(
+		"&", "&amp;"+gap, "<", "&lt;", ">", "&gt;",
+		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`+gap,
+		"@", "@"+gap, "#", "#"+gap, "!", "!"+gap, "%", "%"+gap, "://", ":"+gap+"//", "$", `\$`+gap,
+	).Replace(clean(s))
+	return words.ReplaceAllString(s, "$1"+gap+"$2")
+}
+
+// words are the beginnings of references and links that hold no sign.
+var words = regexp.MustCompile(`(?i)\b(GH|www)([-.])`)

@@ -1,0 +1,259 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// style is an ANSI sequence that begins a colour.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "\x1b[1m"
+	dim    style = "\x1b[2m"
+	red    style = "\x1b[31m"
+	green  style = "\x1b[32m"
+	yellow style = "\x1b[33m"
+	cyan   style = "\x1b[36m"
+	reset        = "\x1b[0m"
+)
+
+// mostLines is how many lines of a changed text are shown on each side.
+const mostLines = 8
+
+// painter writes text. Nothing that came from outside may reach line or paint
+// without having gone through clean.
+type painter struct {
+	b     bytes.Buffer
+	color bool
+	width int
+	now   time.Time
+}
+
+func writeText(reports []kspec.Report, o Options) ([]byte, error) {
+	p := &painter{color: o.Color, width: o.width()}
+	for i, rep := range reports {
+		if i > 0 {
+			p.line(0, "")
+		}
+		p.now = o.now(rep)
+		p.report(rep)
+	}
+	if len(reports) > 1 {
+		p.line(0, "")
+		p.line(0, p.paint(bold, total(reports)))
+	}
+	return p.b.Bytes(), nil
+}
+
+func (p *painter) line(indent int, parts ...string) {
+	text := strings.TrimRight(strings.Join(parts, ""), " ")
+	if text != "" {
+		p.b.WriteString(strings.Repeat(" ", indent))
+	}
+	p.b.WriteString(text + "\n")
+}
+
+func (p *painter) paint(s style, text string) string {
+	if !p.color || s == plain || text == "" {
+		return text
+	}
+	return string(s) + text + reset
+}
+
+func (p *painter) report(rep kspec.Report) {
+	p.line(0, p.paint(bold, heading(rep)))
+	for i, f := range rep.Findings {
+		if i == 0 || rep.Findings[i-1].Object != f.Object {
+			p.line(0, "")
+			p.object(rep.Findings[i:])
+		}
+		p.finding(f)
+	}
+	p.unknown(rep.Unknown)
+	if len(rep.Findings)+len(rep.Unknown) > 0 {
+		p.line(0, "")
+	}
+	p.line(0, p.paint(mood(rep), verdict(rep)), p.paint(dim, "; "+cost(rep)))
+}
+
+// object writes the line above the findings of one object, which lead the
+// given ones.
+func (p *painter) object(findings []kspec.Finding) {
+	first := findings[0]
+	worst := first
+	for _, f := range findings {
+		if f.Object != first.Object {
+			break
+		}
+		if worst.WaivedBy != nil || f.WaivedBy == nil && f.Severity.Rank() > worst.Severity.Rank() {
+			worst = f
+		}
+	}
+	p.line(0, p.paint(colorOf(worst), symbol(worst)+" "+fmt.Sprintf("%-8s", worst.Severity)), " ",
+		p.paint(bold, clean(first.Object.String())), "  ", p.paint(dim, place(first.Source)))
+}
+
+func (p *painter) finding(f kspec.Finding) {
+	waived := ""
+	if f.WaivedBy != nil {
+		waived = " (waived by " + clean(*f.WaivedBy) + ")"
+	}
+	p.line(4, string(f.Verdict), ": ", clean(f.Message), p.paint(dim, waived))
+	for i, d := range f.Fields {
+		p.field(d)
+		by := who(d, p.now)
+		last := i == len(f.Fields)-1 || who(f.Fields[i+1], p.now) != by
+		if by != "" && last {
+			p.line(8, p.paint(dim, by))
+		}
+	}
+	if f.Hint != "" {
+		p.line(4, p.paint(cyan, "hint: "), clean(f.Hint))
+	}
+}
+
+// field writes one difference: on one line where it fits, else one line each
+// for Git and the cluster, or the lines that differ of a long text.
+func (p *painter) field(f kspec.Field) {
+	path := f.KeyedPath
+	if path == "" {
+		path = f.Path
+	}
+	path = clean(path)
+	if multiline(f.Desired) || multiline(f.Live) {
+		p.line(6, path)
+		p.text(f)
+		return
+	}
+	was, is := "(not in Git)", "(gone)"
+	wasStyle, isStyle := dim, dim
+	if f.Desired != nil {
+		was, wasStyle = show(f.Desired), red
+	}
+	if f.Live != nil {
+		is, isStyle = show(f.Live), green
+	}
+	if f.Redacted {
+		path += " (redacted)"
+	}
+	if columns(path)+columns(was)+columns(is)+11 <= p.width {
+		p.line(6, path, "  ", p.paint(wasStyle, was), " → ", p.paint(isStyle, is))
+		return
+	}
+	was, is = clipBoth(was, is, p.width-10)
+	p.line(6, path)
+	p.line(8, p.paint(wasStyle, "− "+was))
+	p.line(8, p.paint(isStyle, "+ "+is))
+}
+
+// text writes the lines in which two texts differ.
+func (p *painter) text(f kspec.Field) {
+	h := differ(textOf(f.Desired), textOf(f.Live))
+	p.line(8, p.paint(dim, fmt.Sprintf("line %d", h.line)))
+	p.side(red, "− ", h.old)
+	p.side(green, "+ ", h.new)
+}
+
+func (p *painter) side(s style, sign string, lines []string) {
+	for i, l := range lines {
+		if i == mostLines {
+			p.line(8, p.paint(s, sign+"… "+plural(len(lines)-mostLines, "more line")))
+			return
+		}
+		p.line(8, p.paint(s, sign+clip(clean(l), p.width-10)))
+	}
+}
+
+func textOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		return show(v)
+	}
+}
+
+func (p *painter) unknown(unknown []kspec.Unknown) {
+	if len(unknown) == 0 {
+		return
+	}
+	p.line(0, "")
+	p.line(0, p.paint(yellow, "Could not look at "+plural(len(unknown), "thing")+":"))
+	for _, u := range unknown {
+		name := clean(u.Object.String())
+		at := place(u.Source)
+		if u.Object == (kspec.ObjectID{}) {
+			name, at = at, ""
+		}
+		if name == "" {
+			name = "the target"
+		}
+		p.line(2, p.paint(yellow, "? "), name, ": ", clean(u.Reason), "  ", p.paint(dim, at))
+	}
+}
+
+func total(reports []kspec.Report) string {
+	var inSync, wrong int
+	for _, rep := range reports {
+		switch {
+		case rep.InSync():
+			inSync++
+		case len(rep.Open()) > 0:
+			wrong++
+		}
+	}
+	return fmt.Sprintf("%s: %d in sync, %d not, %d unknown",
+		plural(len(reports), "target"), inSync, wrong, len(reports)-inSync-wrong)
+}
+
+func symbol(f kspec.Finding) string {
+	if f.WaivedBy != nil {
+		return "○"
+	}
+	switch f.Verdict {
+	case kspec.Missing:
+		return "−"
+	case kspec.ExtraField, kspec.ExtraObject:
+		return "+"
+	case kspec.Changed, kspec.OwnerConflict:
+		return "~"
+	default:
+		return "✗"
+	}
+}
+
+func colorOf(f kspec.Finding) style {
+	if f.WaivedBy != nil {
+		return dim
+	}
+	switch f.Severity {
+	case kspec.Critical, kspec.High:
+		return red
+	case kspec.Medium:
+		return yellow
+	default:
+		return cyan
+	}
+}
+
+func mood(rep kspec.Report) style {
+	switch {
+	case rep.InSync():
+		return green
+	case len(rep.Open()) > 0:
+		return red
+	default:
+		return yellow
+	}
+}
+
+func columns(s string) int { return utf8.RuneCountInString(s) }

@@ -1,0 +1,194 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// clean spells out what would not be seen or would be obeyed: control
+// characters, escape sequences, bidirectional overrides, broken UTF-8, and the
+// marks that make CI runners take a line for a command.
+func clean(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		i += n
+	}
+	return strings.NewReplacer("##[", `#\x23[`, "##vso[", `#\x23vso[`).Replace(b.String())
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// ago says in words how long before now t was, and the day when that is long.
+func ago(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return plural(int(d/time.Hour), "hour") + " ago"
+	case d < 30*24*time.Hour:
+		return plural(int(d/(24*time.Hour)), "day") + " ago"
+	default:
+		return "on " + t.UTC().Format(time.DateOnly)
+	}
+}
+
+// who says in words who owns a field and since when, or "" when nobody knows.
+func who(f kspec.Field, now time.Time) string {
+	if f.Manager == "" {
+		return ""
+	}
+	s := "by " + clean(f.Manager)
+	if f.ByPerson {
+		s += " (a person's tool)"
+	}
+	if f.Subresource != "" {
+		s += " through /" + clean(f.Subresource)
+	}
+	if !f.Time.IsZero() {
+		s += ", " + ago(f.Time, now)
+	}
+	return s
+}
+
+// place returns "file:line", "file" or "".
+func place(s kspec.Source) string {
+	switch {
+	case s.File == "" && s.Template != "":
+		return "template " + clean(s.Template)
+	case s.File == "" || s.Line == 0:
+		return clean(s.File)
+	default:
+		return clean(s.File) + ":" + strconv.Itoa(s.Line)
+	}
+}
+
+// heading names target, cluster and revision.
+func heading(rep kspec.Report) string {
+	s := clean(rep.Target)
+	if rep.Cluster != "" {
+		s += " · cluster " + clean(rep.Cluster)
+	}
+	return s + " · " + short(rep.Revision)
+}
+
+func short(r kspec.Revision) string {
+	commit := r.Commit
+	if len(commit) > 10 {
+		commit = commit[:10]
+	}
+	switch {
+	case commit == "":
+		return "worktree"
+	case r.Branch == "":
+		return clean(commit)
+	default:
+		return clean(r.Branch + "@" + commit)
+	}
+}
+
+// round makes a duration short to read.
+func round(d time.Duration) time.Duration {
+	if d >= time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
+// verdict says in one sentence what the look came to.
+func verdict(rep kspec.Report) string {
+	objects := plural(rep.Coverage.Objects, "object")
+	if rep.InSync() {
+		return "in sync: " + objects
+	}
+	open := rep.Open()
+	if len(open) == 0 {
+		return fmt.Sprintf("nothing found wrong in %s, but the look was not complete", objects)
+	}
+	return wrong(rep, open) + ": " + severities(open)
+}
+
+func wrong(rep kspec.Report, open []kspec.Finding) string {
+	drifted := map[kspec.ObjectID]bool{}
+	var violations, unsigned int
+	for _, f := range open {
+		switch f.Verdict {
+		case kspec.Violation:
+			violations++
+		case kspec.Unsigned:
+			unsigned++
+		case kspec.Missing, kspec.Changed, kspec.ExtraField, kspec.ExtraObject, kspec.OwnerConflict:
+			drifted[f.Object] = true
+		}
+	}
+	var parts []string
+	if n := len(drifted); n > 0 {
+		parts = append(parts, fmt.Sprintf("%s drifted of %d", plural(n, "object"), rep.Coverage.Objects))
+	}
+	if violations > 0 {
+		parts = append(parts, plural(violations, "violation"))
+	}
+	if unsigned > 0 {
+		parts = append(parts, plural(unsigned, "unsigned image"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// severities counts findings, the gravest first.
+func severities(open []kspec.Finding) string {
+	counts := map[kspec.Severity]int{}
+	for _, f := range open {
+		counts[f.Severity]++
+	}
+	var parts []string
+	all := kspec.Severities()
+	for i := len(all) - 1; i >= 0; i-- {
+		if n := counts[all[i]]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, all[i]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// cost says what the look left out and what it took.
+func cost(rep kspec.Report) string {
+	c := rep.Coverage
+	parts := []string{strconv.Itoa(len(rep.Unknown)) + " unknown"}
+	if c.Suppressed > 0 {
+		parts = append(parts, strconv.Itoa(c.Suppressed)+" suppressed")
+	}
+	if c.Waived > 0 {
+		parts = append(parts, strconv.Itoa(c.Waived)+" waived")
+	}
+	return fmt.Sprintf("%s; %s, %s, %s in %s", strings.Join(parts, ", "),
+		plural(c.Requests.List, "list"), plural(c.Requests.Get, "get"), plural2(c.Requests.Patch, "patch", "patches"),
+		round(rep.Duration))
+}
+
+func plural2(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}

@@ -12,35 +12,38 @@ import (
 // It is never negative.
 //
 // +kubebuilder:validation:Type=string
-// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$|^0$`
+// +kubebuilder:validation:Pattern=`^(0|[0-9]+d([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`
 type Duration struct{ time.Duration }
 
-var days = regexp.MustCompile(`^(\d+)d`)
+const durationPattern = `^(0|[0-9]+d([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`
+
+var (
+	durationForm = regexp.MustCompile(durationPattern)
+	days         = regexp.MustCompile(`^(\d+)d`)
+)
 
 // ParseDuration reads a duration as [time.ParseDuration] does, with an
-// optional leading number of days.
+// optional leading number of days and without a sign.
 func ParseDuration(s string) (Duration, error) {
+	if !durationForm.MatchString(s) {
+		return Duration{}, fmt.Errorf("duration %q: want a number with a unit, such as 90s, 5m, 4h or 7d", s)
+	}
 	rest, total := s, time.Duration(0)
 	if m := days.FindStringSubmatch(s); m != nil {
 		n, err := strconv.Atoi(m[1])
 		if err != nil || n > 36500 {
-			return Duration{}, fmt.Errorf("duration %q: too many days", s)
+			return Duration{}, fmt.Errorf("duration %q: more than a hundred years", s)
 		}
 		rest, total = s[len(m[0]):], time.Duration(n)*24*time.Hour
 	}
-	if rest != "" {
-		d, err := time.ParseDuration(rest)
-		if err != nil {
-			return Duration{}, fmt.Errorf("duration %q: want a number with a unit, such as 90s, 5m, 4h or 7d", s)
-		}
-		total += d
-	} else if s == "" {
-		return Duration{}, fmt.Errorf("duration is empty: want a number with a unit, such as 90s, 5m, 4h or 7d")
+	if rest == "" {
+		return Duration{total}, nil
 	}
-	if total < 0 {
-		return Duration{}, fmt.Errorf("duration %q is negative", s)
+	d, err := time.ParseDuration(rest)
+	if err != nil || total+d < total {
+		return Duration{}, fmt.Errorf("duration %q: more than a hundred years", s)
 	}
-	return Duration{total}, nil
+	return Duration{total + d}, nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].

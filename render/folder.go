@@ -1,0 +1,211 @@
+package render
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/konfig"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// folder renders one overlay or plain folder of a target.
+type folder struct {
+	*job
+	overlay kspec.Overlay
+	dir     string
+	view    *view
+}
+
+// kustomize builds the kustomization in dir.
+func (f *folder) kustomize(ctx context.Context, dir, file string) {
+	s := newScanner(f.view)
+	objects, err := s.overlay(ctx, f.timeout, dir)
+	if err != nil {
+		f.fail(kspec.Source{Overlay: f.dir, File: file, Line: 1}, err)
+		return
+	}
+	for _, o := range objects {
+		src := s.source(dir, file, o)
+		src.Overlay = f.dir
+		f.add(o.object, src)
+	}
+}
+
+// plain reads the YAML and JSON files of a folder as the engines do: in the
+// order of their paths, subfolders with a kustomization as overlays, hidden
+// files not at all.
+func (f *folder) plain(ctx context.Context) {
+	if p := path.Clean(f.target.Delivery.Path); f.target.Delivery.Path != "" && inside(p, f.dir) {
+		f.fail(kspec.Source{Overlay: f.dir, File: f.target.Source.File, Line: f.target.Source.Line},
+			fmt.Errorf("manifests path %q holds delivery.path %q, which kspec compares already: name the other folders instead", f.overlay.Path, p))
+		return
+	}
+	err := fs.WalkDir(f.tree, f.dir, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case name != f.dir && strings.HasPrefix(d.Name(), "."):
+			return skip(d)
+		case d.IsDir():
+			return f.subfolder(ctx, name)
+		case slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):
+			f.file(name)
+		}
+		return nil
+	})
+	if err != nil {
+		f.fail(kspec.Source{Overlay: f.dir}, err)
+	}
+}
+
+func skip(d fs.DirEntry) error {
+	if d.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// subfolder builds a folder that has a kustomization, and lets the walk enter
+// any other.
+func (f *folder) subfolder(ctx context.Context, dir string) error {
+	file, err := f.view.kustomization(dir)
+	if err != nil {
+		f.fail(kspec.Source{Overlay: f.dir}, err)
+		return fs.SkipDir
+	}
+	if file == "" {
+		return nil
+	}
+	f.kustomize(ctx, dir, file)
+	return fs.SkipDir
+}
+
+// file reads the objects of one plain file; a bad one stalls only itself.
+func (f *folder) file(name string) {
+	objects, err := f.read(name)
+	if err != nil {
+		f.fail(kspec.Source{Overlay: f.dir, File: name, Line: 1}, err)
+		return
+	}
+	for _, o := range objects {
+		f.add(o.Unstructured, o.Source)
+	}
+}
+
+func (f *folder) read(name string) ([]kspec.Object, error) {
+	data, err := f.view.file(name)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := parse(name, data, f.limits)
+	if err != nil {
+		return nil, err
+	}
+	if docs, err = flatten(name, docs); err != nil {
+		return nil, err
+	}
+	var objects []kspec.Object
+	for _, d := range docs {
+		u, err := d.object()
+		if err != nil {
+			return nil, at(name, d.line, err)
+		}
+		if local := u.GetAnnotations()[konfig.IgnoredByKustomizeAnnotation]; local != "" && local != "false" {
+			continue
+		}
+		objects = append(objects, kspec.Object{Unstructured: u, Source: kspec.Source{File: name, Line: d.line, Overlay: f.dir}})
+	}
+	return objects, within("Objects", len(f.objects)+len(objects), f.limits.Objects)
+}
+
+func (f *folder) add(u *unstructured.Unstructured, src kspec.Source) {
+	f.objects = append(f.objects, item{
+		Object:    kspec.Object{Unstructured: u, Source: src, FieldManager: f.overlay.FieldManager},
+		namespace: f.overlay.Namespace,
+	})
+}
+
+// source finds the document in Git that declares an object which Kustomize
+// built from the kustomization in dir.
+func (s *scanner) source(dir, file string, o built) kspec.Source {
+	fallback := kspec.Source{File: file, Line: 1}
+	switch {
+	case o.origin == nil:
+		return fallback
+	case o.origin.ConfiguredIn != "":
+		return s.generated(path.Join(dir, o.origin.ConfiguredIn), o)
+	case o.origin.Path == "":
+		return fallback
+	}
+	name := path.Join(dir, o.origin.Path)
+	docs, err := s.documents(name)
+	if err != nil || len(docs) == 0 {
+		return fallback
+	}
+	return kspec.Source{File: name, Line: declaring(docs, o.object).line}
+}
+
+// generated finds the entry of the generator that made an object, in a
+// kustomization or in a plugin's configuration.
+func (s *scanner) generated(file string, o built) kspec.Source {
+	src := kspec.Source{File: file, Line: 1}
+	k, ok := s.found[file]
+	if !ok {
+		return src
+	}
+	key := "configMapGenerator"
+	if o.object.GetKind() == "Secret" {
+		key = "secretGenerator"
+	}
+	list := field(k.node, key)
+	if list == nil {
+		return src
+	}
+	var entries []document
+	for _, n := range list.Content {
+		entries = append(entries, document{n, n.Line})
+	}
+	src.Line = closest(entries, o.object.GetName(), func(d document) string { return text(field(d.node, "name")) }).line
+	return src
+}
+
+// declaring returns the document that became u: of its kind, and with the
+// longest name that is a part of its name, since prefixes and suffixes may
+// have been added.
+func declaring(docs []document, u *unstructured.Unstructured) document {
+	gvk := u.GroupVersionKind()
+	var kin []document
+	for _, d := range docs {
+		group, _, _ := strings.Cut(text(field(d.node, "apiVersion")), "/")
+		if text(field(d.node, "kind")) == gvk.Kind && (group == gvk.Group || gvk.Group == "") {
+			kin = append(kin, d)
+		}
+	}
+	if len(kin) == 0 {
+		kin = docs
+	}
+	return closest(kin, u.GetName(), func(d document) string { return text(field(field(d.node, "metadata"), "name")) })
+}
+
+// closest returns the first of the documents whose name is the longest part of
+// name; the first of all when none is a part.
+func closest(docs []document, name string, nameOf func(document) string) document {
+	if len(docs) == 0 {
+		return document{line: 1}
+	}
+	best, length := docs[0], -1
+	for _, d := range docs {
+		if n := nameOf(d); n != "" && strings.Contains(name, n) && len(n) > length {
+			best, length = d, len(n)
+		}
+	}
+	return best
+}

@@ -1,0 +1,205 @@
+// Package render makes the objects that a target must hold: Kustomize overlays
+// and plain folders of the config repo, and policy templates with their
+// parameters. It reads the tree and nothing else, runs no program and opens no
+// connection, and equal input gives equal bytes.
+//
+// What cannot be rendered becomes an Unknown that names file and line, and the
+// rest goes on. See docs/templates.md for templates, and
+// docs/decisions/0003-kustomize-in-memory.md for how Kustomize is kept in.
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// Options configure a [Renderer]; the zero value works.
+type Options struct {
+	// Timeout is for one overlay or one template, one minute when zero.
+	Timeout time.Duration
+	// Limits bound what a repo can make kspec do.
+	Limits Limits
+}
+
+// Renderer makes objects of templates and overlays.
+type Renderer struct {
+	timeout time.Duration
+	limits  Limits
+}
+
+var _ kspec.Renderer = (*Renderer)(nil)
+
+// New returns a Renderer.
+func New(o Options) *Renderer {
+	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: o.Limits.withDefaults()}
+}
+
+// Render implements [kspec.Renderer]. It fails only when there is no tree or
+// ctx is done.
+func (r *Renderer) Render(ctx context.Context, t kspec.Target, tree kspec.Tree) (kspec.Desired, error) {
+	if tree.FS == nil {
+		return kspec.Desired{}, errors.New("render: the tree has no files")
+	}
+	j := &job{Renderer: r, target: t, tree: tree.FS}
+	for _, o := range t.Overlays {
+		j.overlay(ctx, o)
+	}
+	j.applyNamespaces()
+	delivery := j.templates(ctx)
+	if err := ctx.Err(); err != nil {
+		return kspec.Desired{}, fmt.Errorf("render: %w", err)
+	}
+	objects := j.unique()
+	kspec.SortObjects(objects)
+	slices.SortStableFunc(j.unknown, func(a, b kspec.Unknown) int {
+		return cmp.Or(strings.Compare(a.Source.File, b.Source.File), cmp.Compare(a.Source.Line, b.Source.Line),
+			strings.Compare(a.Source.Overlay, b.Source.Overlay), a.Object.Compare(b.Object), strings.Compare(a.Reason, b.Reason))
+	})
+	return kspec.Desired{Tree: tree, Objects: objects, Delivery: delivery, Unknown: j.unknown}, nil
+}
+
+// job is one call of Render.
+type job struct {
+	*Renderer
+	target  kspec.Target
+	tree    fs.FS
+	objects []item
+	unknown []kspec.Unknown
+}
+
+// item is an object before it is known to be the only one of its identity.
+type item struct {
+	kspec.Object
+	// namespace is what the overlay gives to an object that names none.
+	namespace string
+}
+
+// fail records that something could not be rendered. The place of the error
+// wins over that of the source.
+func (j *job) fail(src kspec.Source, err error) {
+	if p := (*placeError)(nil); errors.As(err, &p) {
+		src.File, src.Line = p.file, p.line
+	} else if src.File != "" {
+		err = at(src.File, src.Line, err)
+	}
+	j.unknown = append(j.unknown, kspec.Unknown{Source: src, Reason: err.Error()})
+}
+
+// overlay renders one folder into j.objects.
+func (j *job) overlay(ctx context.Context, o kspec.Overlay) {
+	dir := path.Clean(o.Path)
+	src := kspec.Source{Overlay: dir, File: j.target.Source.File, Line: j.target.Source.Line}
+	if err := j.acceptable(dir); err != nil {
+		j.fail(src, fmt.Errorf("manifests path %q: %w", o.Path, err))
+		return
+	}
+	folder := &folder{job: j, overlay: o, dir: dir, view: newView(j.tree, j.limits)}
+	if file, err := folder.view.kustomization(dir); err != nil {
+		j.fail(src, err)
+	} else if file != "" {
+		folder.kustomize(ctx, dir, file)
+	} else {
+		folder.plain(ctx)
+	}
+}
+
+// acceptable checks the path of an overlay.
+func (j *job) acceptable(dir string) error {
+	if !fs.ValidPath(dir) {
+		return errors.New("want a path within the repo, without a leading slash")
+	}
+	if p := path.Clean(j.target.Delivery.Path); j.target.Delivery.Path != "" && inside(dir, p) {
+		return fmt.Errorf("lies in delivery.path %q, which kspec compares already: remove it from manifests", p)
+	}
+	info, err := fs.Stat(j.tree, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("no such folder")
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return errors.New("not a folder")
+	}
+	return nil
+}
+
+// inside reports whether name is dir or lies in it.
+func inside(name, dir string) bool {
+	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// unique returns the objects that are the only ones of their identity. Of the
+// others, the reader learns every place.
+func (j *job) unique() []kspec.Object {
+	type identity struct{ group, kind, namespace, name string }
+	places := map[identity][]kspec.Object{}
+	for _, o := range j.objects {
+		id := o.ID()
+		key := identity{id.Group, id.Kind, id.Namespace, id.Name}
+		places[key] = append(places[key], o.Object)
+	}
+	var objects []kspec.Object
+	for _, same := range places {
+		if len(same) == 1 {
+			objects = append(objects, same[0])
+			continue
+		}
+		var names []string
+		for _, o := range same {
+			names = append(names, place(o.Source))
+		}
+		j.unknown = append(j.unknown, kspec.Unknown{
+			Object: same[0].ID(), Source: same[0].Source,
+			Reason: fmt.Sprintf("declared more than once, in %s: keep one", strings.Join(names, " and ")),
+		})
+	}
+	return objects
+}
+
+// place names a source for a person.
+func place(s kspec.Source) string {
+	name := fmt.Sprintf("%s:%d", s.File, s.Line)
+	switch {
+	case s.Template != "" && s.File == "":
+		return "template " + s.Template
+	case s.Template != "":
+		return name + " (template " + s.Template + ")"
+	case s.Overlay != "" && !inside(s.File, s.Overlay):
+		return name + " (manifests path " + s.Overlay + ")"
+	default:
+		return name
+	}
+}
+
+// YAML prints objects as a stream of documents, in their order and each under a
+// comment with its place in Git. Equal objects give equal bytes.
+func YAML(objects []kspec.Object) ([]byte, error) {
+	var out bytes.Buffer
+	for i, o := range objects {
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		if o.Source != (kspec.Source{}) {
+			fmt.Fprintf(&out, "# %s\n", place(o.Source))
+		}
+		data, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return nil, fmt.Errorf("print %s: %w", o.ID(), err)
+		}
+		out.Write(data)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,173 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+// view shows Kustomize one tree as a read-only file system whose root is the
+// root of the tree. Its rules:
+//
+//   - a kustomization file reads as the scanner prepared it, and one that was
+//     not scanned does not exist;
+//   - any other file reads as it stands in the tree, within the limits, and
+//     the same bytes however often it is read;
+//   - there is nothing outside, and nothing can be written.
+type view struct {
+	fsys     fs.FS
+	lim      Limits
+	prepared map[string][]byte
+	files    map[string][]byte
+	total    int64
+}
+
+func newView(fsys fs.FS, lim Limits) *view {
+	return &view{fsys: fsys, lim: lim, prepared: map[string][]byte{}, files: map[string][]byte{}}
+}
+
+var _ filesys.FileSystem = (*view)(nil)
+
+var errReadOnly = errors.New("the tree is read-only")
+
+// inTree turns a path of Kustomize into one of the tree.
+func inTree(p string) string {
+	p = path.Clean("/" + filepath.ToSlash(p))
+	if p == "/" {
+		return "."
+	}
+	return p[1:]
+}
+
+// file reads one file of the tree.
+func (v *view) file(name string) ([]byte, error) {
+	if data, ok := v.files[name]; ok {
+		return data, nil
+	}
+	if err := within("Files", len(v.files)+1, v.lim.Files); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	f, err := v.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, v.lim.FileBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if err := within("FileBytes", int64(len(data)), v.lim.FileBytes); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	v.total += int64(len(data))
+	if err := within("TotalBytes", v.total, v.lim.TotalBytes); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	v.files[name] = data
+	return data, nil
+}
+
+// kustomization returns the path of the kustomization file of a folder, ""
+// when it has none.
+func (v *view) kustomization(dir string) (string, error) {
+	var found []string
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		file := path.Join(dir, name)
+		if info, err := fs.Stat(v.fsys, file); err == nil && !info.IsDir() {
+			found = append(found, file)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	default:
+		return "", at(found[0], 1, fmt.Errorf("the folder has %s: keep one", strings.Join(found, " and ")))
+	}
+}
+
+func isKustomization(name string) bool {
+	return slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name))
+}
+
+// ReadFile implements [filesys.FileSystem].
+func (v *view) ReadFile(p string) ([]byte, error) {
+	name := inTree(p)
+	if data, ok := v.prepared[name]; ok {
+		return data, nil
+	}
+	if isKustomization(name) {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	}
+	return v.file(name)
+}
+
+// CleanedAbs implements [filesys.FileSystem].
+func (v *view) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
+	name := inTree(p)
+	info, err := fs.Stat(v.fsys, name)
+	if err != nil {
+		return "", "", err
+	}
+	if info.IsDir() {
+		return filesys.ConfirmedDir(path.Join("/", name)), "", nil
+	}
+	return filesys.ConfirmedDir(path.Join("/", path.Dir(name))), path.Base(name), nil
+}
+
+// IsDir implements [filesys.FileSystem].
+func (v *view) IsDir(p string) bool {
+	info, err := fs.Stat(v.fsys, inTree(p))
+	return err == nil && info.IsDir()
+}
+
+// Exists implements [filesys.FileSystem].
+func (v *view) Exists(p string) bool {
+	_, err := fs.Stat(v.fsys, inTree(p))
+	return err == nil
+}
+
+// ReadDir implements [filesys.FileSystem].
+func (v *view) ReadDir(p string) ([]string, error) {
+	entries, err := fs.ReadDir(v.fsys, inTree(p))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// Open implements [filesys.FileSystem] by refusing: Kustomize reads whole
+// files.
+func (v *view) Open(string) (filesys.File, error) { return nil, errReadOnly }
+
+// Glob implements [filesys.FileSystem] by finding nothing: a kustomization
+// lists what it uses.
+func (v *view) Glob(string) ([]string, error) { return nil, nil }
+
+// Walk implements [filesys.FileSystem] by refusing.
+func (v *view) Walk(string, filepath.WalkFunc) error { return errReadOnly }
+
+// Create implements [filesys.FileSystem] by refusing.
+func (v *view) Create(string) (filesys.File, error) { return nil, errReadOnly }
+
+// Mkdir implements [filesys.FileSystem] by refusing.
+func (v *view) Mkdir(string) error { return errReadOnly }
+
+// MkdirAll implements [filesys.FileSystem] by refusing.
+func (v *view) MkdirAll(string) error { return errReadOnly }
+
+// RemoveAll implements [filesys.FileSystem] by refusing.
+func (v *view) RemoveAll(string) error { return errReadOnly }
+
+// WriteFile implements [filesys.FileSystem] by refusing.
+func (v *view) WriteFile(string, []byte) error { return errReadOnly }

@@ -66,7 +66,7 @@ func (c *checker) value(n *yaml.Node, s *schema, path string, depth int) any {
 	case "integer":
 		return c.integer(n, s, path)
 	case "boolean":
-		return strings.EqualFold(n.Value, "true")
+		return c.boolean(n, path)
 	default:
 		return c.text(n, s, path)
 	}
@@ -145,6 +145,15 @@ func (c *checker) array(n *yaml.Node, s *schema, path string, depth int) any {
 	return out
 }
 
+// boolean takes only what every version of YAML reads alike.
+func (c *checker) boolean(n *yaml.Node, path string) any {
+	if n.Tag != "!!bool" {
+		c.fail(n, path, "%s is read as a boolean by some and as text by others: write true, false or %q", n.Value, n.Value)
+		return nil
+	}
+	return strings.EqualFold(n.Value, "true")
+}
+
 func (c *checker) integer(n *yaml.Node, s *schema, path string) any {
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	switch {
@@ -197,7 +206,7 @@ func (c *checker) free(n *yaml.Node, path string, depth int) any {
 	case "array":
 		return c.array(n, &schema{Items: anything}, path, depth)
 	case "boolean":
-		return strings.EqualFold(n.Value, "true")
+		return c.boolean(n, path)
 	case "integer":
 		return c.integer(n, anything, path)
 	case "number":

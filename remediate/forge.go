@@ -2,8 +2,13 @@ package remediate
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrNoCommits is what [Forge.Open] fails with when the head holds nothing that
+// the base does not hold already: there is nothing to merge.
+var ErrNoCommits = errors.New("no commits between base and head")
 
 // Forge is what remediation needs of a code host. Every method can be called
 // again after an unknown outcome. Errors never hold a token. An error that

@@ -1,0 +1,116 @@
+package compare
+
+import (
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// DefaultPeople returns the field managers under which tools write that people
+// use by hand. A name that ends in * stands for all that begin so.
+func DefaultPeople() []string {
+	return []string{
+		"kubectl",                   // apply --server-side, and plugins
+		"kubectl-annotate",          //
+		"kubectl-autoscale",         //
+		"kubectl-client-side-apply", // apply
+		"kubectl-create",            //
+		"kubectl-edit",              //
+		"kubectl-expose",            //
+		"kubectl-label",             //
+		"kubectl-patch",             //
+		"kubectl-replace",           //
+		"kubectl-rollout",           // undo, pause, restart
+		"kubectl-run",               //
+		"kubectl-scale",             //
+		"kubectl-set",               // image, env, resources
+		"kubectl-taint",             //
+		"argocd-server",             // the live editor of Argo CD's UI
+		"curl",                      // by hand, against the API
+		"dashboard",                 // Kubernetes Dashboard
+		"dashboard-api",             // Kubernetes Dashboard 7
+		"freelens*",                 // Freelens
+		"headlamp*",                 // Headlamp, on the desktop and in the cluster
+		"k9s",                       //
+		"lens*",                     // Lens
+		"Lens*",                     // Lens
+		"Mozilla",                   // a browser: the OpenShift console and other UIs
+		"node-fetch",                // Lens before version 6
+		"oc*",                       // OpenShift's kubectl
+		"octant",                    //
+		"openlens*",                 // OpenLens
+		"rancher",                   // Rancher's UI
+		"steve",                     // Rancher's UI
+	}
+}
+
+// matcher returns a function that reports whether a name is in the list.
+func matcher(names []string) func(string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(names, func(n string) bool {
+			prefix, ok := strings.CutSuffix(n, "*")
+			return n == name || ok && strings.HasPrefix(name, prefix)
+		})
+	}
+}
+
+// benignKeys are labels and annotations that tools leave behind and that say
+// nothing about what is configured. A key that ends in / stands for its domain.
+func benignKeys() []string {
+	return []string{
+		lastApplied,                         // kubectl apply's own notes
+		"kubectl.kubernetes.io/restartedAt", // kubectl rollout restart
+		"deployment.kubernetes.io/",         // revision, counted by a controller
+		"deprecated.daemonset.template.generation",
+		"kubernetes.io/change-cause",  // kubectl --record
+		"kubernetes.io/metadata.name", // on Namespaces, by the API server
+		"control-plane.alpha.kubernetes.io/leader",
+		"autoscaling.alpha.kubernetes.io/", // v2 fields seen through HPA v1
+		"pv.kubernetes.io/",                // binding of volumes
+		"volume.kubernetes.io/",            //
+		"volume.beta.kubernetes.io/",       //
+		"batch.kubernetes.io/job-tracking", //
+		"field.cattle.io/",                 // Rancher's notes about endpoints
+		"cattle.io/",                       //
+		"kustomize.toolkit.fluxcd.io/",     // Flux's marks of ownership
+		"helm.toolkit.fluxcd.io/",          //
+		"reconcile.fluxcd.io/",             // requests to Flux
+		"meta.helm.sh/",                    // Helm's marks of ownership
+		"argocd.argoproj.io/",              // Argo CD's marks of ownership
+		"config.kubernetes.io/",            // where Kustomize got it from
+		"config.k8s.io/",                   //
+		"kapp.k14s.io/",                    //
+		"applyset.kubernetes.io/",          // kubectl apply --applyset
+	}
+}
+
+// benign reports whether a field that Git does not set may be there without
+// anyone having changed the configuration.
+func benign(want kspec.Object, path fieldpath.Path) bool {
+	p := keyed(path)
+	switch {
+	case len(p) == 0 || p[0].Field == "status":
+		return true
+	case p[len(p)-1].Field == "caBundle": // injected
+		return true
+	case p[0].Field == "rules" && isAggregated(want.Unstructured):
+		return true
+	}
+	i := slices.IndexFunc(p, func(s kspec.Step) bool { return s.Field == "labels" || s.Field == "annotations" })
+	if i < 1 || i+1 >= len(p) || p[i-1].Field != "metadata" {
+		return false
+	}
+	return benignKey(p[i+1].Field, want.FieldManager)
+}
+
+func benignKey(key, applier string) bool {
+	if key == "app.kubernetes.io/instance" && strings.HasPrefix(applier, "argocd") {
+		return true // Argo CD's mark of ownership, unless it uses annotations
+	}
+	return slices.ContainsFunc(benignKeys(), func(k string) bool {
+		return k == key || strings.HasSuffix(k, "/") && strings.HasPrefix(key, k)
+	})
+}

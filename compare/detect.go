@@ -1,0 +1,128 @@
+package compare
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// Options tune a [Detector]. The zero Options work.
+type Options struct {
+	// Workers is the number of requests at a time, 8 when 0.
+	Workers int
+	// PageSize is the number of objects of one page of a list, 500 when 0.
+	PageSize int
+	// Retries is how often an object that changes under the look is looked at
+	// again, 3 when 0.
+	Retries int
+	// Timeout bounds each request, 30 s when 0.
+	Timeout time.Duration
+	// People are the field managers of tools that people use by hand; nil
+	// means [DefaultPeople]. A name that ends in * stands for all that begin
+	// so.
+	People []string
+	// Key makes the tags that stand for secret values. With the zero Secret
+	// the tags, and the fingerprints of findings that hold one, are others in
+	// each process.
+	Key kspec.Secret
+	// Now is time.Now when nil.
+	Now func() time.Time
+	// Log is silent when nil.
+	Log *slog.Logger
+}
+
+// Detector compares clusters with what Git says. It implements
+// [kspec.Detector] and may be used by several goroutines.
+type Detector struct {
+	Options
+	clusters Clusters
+	byPerson func(string) bool
+	key      []byte
+}
+
+var _ kspec.Detector = (*Detector)(nil)
+
+// New returns a Detector for the clusters.
+func New(clusters Clusters, o Options) *Detector {
+	o.Workers = cmp.Or(o.Workers, 8)
+	o.PageSize = cmp.Or(o.PageSize, 500)
+	o.Retries = cmp.Or(o.Retries, 3)
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	if o.People == nil {
+		o.People = DefaultPeople()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	key := []byte(o.Key.Reveal())
+	if o.Key.IsZero() {
+		key = []byte(rand.Text())
+	}
+	return &Detector{Options: o, clusters: clusters, byPerson: matcher(o.People), key: key}
+}
+
+// Detect implements [kspec.Detector]. It fails when the cluster does not
+// answer; a request that fails after that makes one object Unknown.
+func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desired) (kspec.Report, error) {
+	start := d.Now()
+	c, err := d.clusters.Cluster(ctx, t)
+	if err != nil {
+		return kspec.Report{}, err
+	}
+	rules := Rules{ByPerson: d.byPerson, Ignore: t.Drift.Ignore, Key: d.key, Now: start}
+	s := newSweep(d, c, rules, want)
+	if err := s.run(ctx); err != nil {
+		return kspec.Report{}, err
+	}
+	rep := s.report()
+	rep.Target, rep.Cluster, rep.Revision = t.Name, cmp.Or(t.Cluster, c.name), want.Tree.Revision
+	rep.StartedAt, rep.Duration = start, d.Now().Sub(start)
+	rep.Unknown = append(rep.Unknown, want.Unknown...)
+	sortUnknown(rep.Unknown)
+	rep = rep.With(expired(t, start)...)
+	d.Log.Debug("cluster compared", "target", t, "report", rep)
+	return rep, nil
+}
+
+// report gathers what the sweep found, in a fixed order.
+func (s *sweep) report() kspec.Report {
+	rep := kspec.Report{Coverage: kspec.Coverage{
+		Objects: len(s.subjects), DecidedBy: map[kspec.Tier]int{}, Requests: s.requests(),
+	}}
+	for _, o := range s.subjects {
+		rep.Findings = append(rep.Findings, o.findings...)
+		rep.Coverage.Suppressed += o.suppressed
+		if o.tier != "" {
+			rep.Coverage.DecidedBy[o.tier]++
+		}
+		if o.unknown != "" {
+			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.want.ID(), Source: o.want.Source, Reason: o.unknown})
+		}
+	}
+	kspec.SortFindings(rep.Findings)
+	return rep
+}
+
+func sortUnknown(u []kspec.Unknown) {
+	slices.SortStableFunc(u, func(a, b kspec.Unknown) int {
+		return cmp.Or(a.Object.Compare(b.Object), strings.Compare(a.Source.File, b.Source.File), strings.Compare(a.Reason, b.Reason))
+	})
+}
+
+// missing is the finding of an object that is not in the cluster.
+func missing(want kspec.Object, why string) kspec.Finding {
+	return found(kspec.Finding{
+		Verdict: kspec.Missing, DecidedBy: kspec.TierFields, Message: why,
+		Hint: fmt.Sprintf("it comes back when %s applies Git again; if it should be gone, remove it from Git", want.FieldManager),
+	}, want)
+}

@@ -1,0 +1,400 @@
+package compare
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// Look is what is known of one object when it is judged. Nothing in it is
+// changed.
+type Look struct {
+	// Want is the object as Git has it, Live as the cluster has it.
+	Want kspec.Object
+	Live *unstructured.Unstructured
+	// Reply is what a server-side-apply dry-run of Want answered. Without one
+	// Want and Live are compared field by field, exactly.
+	Reply *unstructured.Unstructured
+	// Without is what a dry run that takes away the [Intrusions] answered, nil
+	// when it was not asked. An intrusion that is still there is a default of
+	// the server and no intrusion.
+	Without *unstructured.Unstructured
+	// Kept are intrusions that the server did not let go alone.
+	Kept []fieldpath.Path
+	// Loose lets Live hold more than Want inside of lists, and takes
+	// quantities that mean the same as equal. Only for a Look without Reply.
+	Loose bool
+}
+
+// Rules say how differences are judged.
+type Rules struct {
+	// ByPerson reports whether a field manager is a tool that people use.
+	ByPerson func(manager string) bool
+	Ignore   []kspec.IgnoreRule
+	// Key makes the tags that stand for secret values.
+	Key []byte
+	// Now decides which ignore rules have expired.
+	Now time.Time
+}
+
+// Diff returns what is wrong with an object that is in the cluster, at most one
+// finding per verdict, and how many differences the ignore rules removed. It
+// fails only when managedFields cannot be read.
+func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error) {
+	v, err := open(l, r)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, found := range []struct {
+		verdict     kspec.Verdict
+		differences []difference
+	}{
+		{kspec.Changed, v.changed()},
+		{kspec.ExtraField, v.extra()},
+	} {
+		fields, n := v.fields(found.differences)
+		suppressed += n
+		if len(fields) > 0 {
+			findings = append(findings, v.finding(found.verdict, fields))
+		}
+	}
+	return findings, suppressed, nil
+}
+
+// Intrusions returns the fields that people's tools put into the object and
+// Git does not set. The server's own defaults may be among them: whoever
+// creates an object owns those too.
+func Intrusions(l Look, r Rules) ([]fieldpath.Path, error) {
+	v, err := open(l, r)
+	if err != nil {
+		return nil, err
+	}
+	var paths []fieldpath.Path
+	for _, d := range v.intruded() {
+		paths = append(paths, d.path)
+	}
+	return paths, nil
+}
+
+// difference is one place where Git and the cluster do not agree; nil stands
+// for absent.
+type difference struct {
+	path       fieldpath.Path
+	want, live any
+	owner      owner
+}
+
+// view is a Look made ready to be walked.
+type view struct {
+	Look
+	Rules
+	// reply is what the object would be after an apply.
+	reply  map[string]any
+	owners []owner
+	// applied is what Git sets; before is what the applier set last time.
+	applied, before *fieldpath.Set
+	lost            []difference
+	// whole are lists that are reported as a whole.
+	whole []kspec.Path
+}
+
+func open(l Look, r Rules) (*view, error) {
+	owners, err := ownersOf(l.Live)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{Look: l, Rules: r, owners: owners}
+	v.before, _ = appliedBy(owners, l.Want.FieldManager)
+	if l.Reply == nil {
+		full := withDefaults(l.Want.Unstructured)
+		v.reply = full.Object
+		v.applied = ownSet(l.Want.Object, structure(owners))
+		return v, nil
+	}
+	v.reply = l.Reply.Object
+	after, err := ownersOf(l.Reply)
+	if err != nil {
+		return nil, err
+	}
+	var ok bool
+	if v.applied, ok = appliedBy(after, l.Want.FieldManager); !ok && !bare(l.Want) {
+		return nil, fmt.Errorf("read managedFields of the dry run: no entry of %s", l.Want.FieldManager)
+	}
+	return v, nil
+}
+
+// bare reports whether Git sets nothing but the identity of the object; the
+// applier then owns nothing.
+func bare(want kspec.Object) bool {
+	return elements(ownSet(want.Object, &fieldpath.Set{})) == nil
+}
+
+// changed returns where Git's fields have another value or are gone.
+func (v *view) changed() []difference {
+	v.lost = nil
+	v.walk(v.applied, nil, v.Want.Object, v.reply, v.Live.Object)
+	return slices.DeleteFunc(v.lost, func(d difference) bool {
+		return d.want == nil && v.before.Has(d.path) // no longer set by Git: an extra field
+	})
+}
+
+// walk compares what node names; want, reply and live are the values at path.
+func (v *view) walk(node *fieldpath.Set, path fieldpath.Path, want, reply, live any) {
+	if lostItem(node, live) {
+		v.whole = append(v.whole, keyed(path))
+		v.differ(path, want, reply, live)
+		return
+	}
+	for _, pe := range elements(node) {
+		at := below(path, pe)
+		w, _, _ := child(want, pe)
+		r, _, _ := child(reply, pe)
+		l, _, _ := child(live, pe)
+		switch sub := under(node, pe); {
+		case v.agree(w, r, l):
+		case sub != nil && l != nil && r != nil:
+			v.walk(sub, at, w, r, l)
+		default:
+			v.atom(at, w, r, l)
+		}
+	}
+}
+
+// agree reports whether the live value is what an apply would leave there, or
+// word for word what Git says.
+func (v *view) agree(want, reply, live any) bool {
+	return same(reply, live) || want != nil && same(want, live) || v.Loose && equivalent(want, live)
+}
+
+// lostItem reports whether a set of plain values misses one that Git sets.
+func lostItem(node *fieldpath.Set, live any) bool {
+	for pe := range node.Members.All() {
+		if pe.Value == nil {
+			continue
+		}
+		if _, _, ok := child(live, pe); !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// atom compares a value that is applied as a whole, and goes as deep as both
+// sides have the same shape.
+func (v *view) atom(path fieldpath.Path, want, reply, live any) {
+	r, isMap := reply.(map[string]any)
+	l, alike := live.(map[string]any)
+	if isMap && alike {
+		v.atomFields(path, want, r, l)
+		return
+	}
+	rs, isList := reply.([]any)
+	ls, alike := live.([]any)
+	if isList && alike && len(rs) == len(ls) && allMaps(rs) && allMaps(ls) {
+		for i := range rs {
+			w, _, _ := child(want, fieldpath.IndexElement(i))
+			if !v.agree(w, rs[i], ls[i]) {
+				v.atom(below(path, fieldpath.IndexElement(i)), w, rs[i], ls[i])
+			}
+		}
+		return
+	}
+	v.differ(path, want, reply, live)
+}
+
+func (v *view) atomFields(path fieldpath.Path, want any, reply, live map[string]any) {
+	names := make([]string, 0, len(reply)+len(live))
+	for k := range reply {
+		names = append(names, k)
+	}
+	for k := range live {
+		if _, ok := reply[k]; !ok && !v.Loose {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		pe := fieldpath.FieldNameElement(k)
+		w, _, _ := child(want, pe)
+		if !v.agree(w, reply[k], live[k]) {
+			v.atom(below(path, pe), w, reply[k], live[k])
+		}
+	}
+}
+
+func allMaps(l []any) bool {
+	return !slices.ContainsFunc(l, func(v any) bool { _, ok := v.(map[string]any); return !ok })
+}
+
+// differ records a difference. Git's own words come before the server's.
+func (v *view) differ(path fieldpath.Path, want, reply, live any) {
+	if want == nil {
+		want = reply
+	}
+	d := difference{path: path, want: want, live: live}
+	if live != nil {
+		d.owner, _ = ownerOf(v.owners, path, v.ByPerson)
+	}
+	v.lost = append(v.lost, d)
+}
+
+// extra returns the fields that Git does not set and that the applier left
+// behind or a person put there. It needs changed to have run.
+func (v *view) extra() []difference {
+	var all []difference
+	for _, d := range v.left() {
+		all = add(all, d, v.ByPerson)
+	}
+	for _, d := range v.intruded() {
+		if v.stays(d) {
+			all = add(all, d, v.ByPerson)
+		}
+	}
+	return slices.DeleteFunc(all, func(d difference) bool {
+		k := keyed(d.path)
+		return slices.ContainsFunc(v.whole, func(p kspec.Path) bool { return p.Covers(k) })
+	})
+}
+
+// add adds d to all, unless the same place is there by a stronger owner.
+func add(all []difference, d difference, byPerson func(string) bool) []difference {
+	i := slices.IndexFunc(all, func(o difference) bool { return o.path.Equals(d.path) })
+	if i < 0 {
+		return append(all, d)
+	}
+	if compareOwners(d.owner, all[i].owner, byPerson) > 0 {
+		all[i] = d
+	}
+	return all
+}
+
+// left returns what the applier still owns, Git sets no more, and an apply
+// would take away or reset.
+func (v *view) left() []difference {
+	var left []difference
+	unset(v.before, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
+		if after, ok := lookup(v.reply, path); ok && same(after, live) || benign(v.Want, path) {
+			return
+		}
+		d := difference{path: path, live: live}
+		d.owner, _ = ownerOf(v.owners, path, v.ByPerson)
+		left = append(left, d)
+	})
+	return left
+}
+
+// intruded returns what people's tools own and Git does not set.
+func (v *view) intruded() []difference {
+	var all []difference
+	for _, o := range v.owners {
+		if o.subresource != "" || o.applies(v.Want.FieldManager) || !v.ByPerson(o.manager) {
+			continue
+		}
+		unset(o.set, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
+			if !benign(v.Want, path) {
+				all = add(all, difference{path: path, live: live, owner: o}, v.ByPerson)
+			}
+		})
+	}
+	return all
+}
+
+// stays reports whether an intrusion is one: taking it away makes a difference.
+func (v *view) stays(d difference) bool {
+	if neverDefault(d.path) || slices.ContainsFunc(v.Kept, d.path.Equals) {
+		return true
+	}
+	again := v.reply // without a dry run: Git and the defaults that are known
+	switch {
+	case v.Without != nil:
+		again = v.Without.Object
+	case v.Reply != nil:
+		return true
+	}
+	after, ok := lookup(again, d.path)
+	return !ok || !same(after, d.live)
+}
+
+// unset calls visit for each place that set owns, applied does not, and live
+// has: single fields, but list items as a whole when Git has nothing in them.
+func unset(set, applied *fieldpath.Set, path fieldpath.Path, live any, visit func(fieldpath.Path, any)) {
+	for _, pe := range elements(set) {
+		l, _, ok := child(live, pe)
+		if !ok {
+			continue
+		}
+		at, sub := below(path, pe), under(set, pe)
+		set := holds(applied, pe)
+		switch {
+		case !set && (sub == nil || pe.FieldName == nil):
+			visit(at, l)
+		case sub != nil:
+			unset(sub, under(applied, pe), at, l, visit)
+		}
+	}
+}
+
+// fields turns differences into fields, sorted by path, and counts those that
+// an ignore rule removes.
+func (v *view) fields(differences []difference) (fields []kspec.Field, suppressed int) {
+	for _, d := range differences {
+		if f := v.field(d); ignored(v.Rules, v.Want, f) {
+			suppressed++
+		} else {
+			fields = append(fields, f)
+		}
+	}
+	slices.SortFunc(fields, func(a, b kspec.Field) int { return strings.Compare(a.Path, b.Path) })
+	return fields, suppressed
+}
+
+func (v *view) field(d difference) kspec.Field {
+	root := v.Live.Object
+	if d.live == nil {
+		root = v.Want.Object
+		if _, ok := lookup(root, d.path); !ok {
+			root = v.reply
+		}
+	}
+	path := keyed(d.path)
+	f := kspec.Field{
+		Path: pointer(root, d.path).String(), KeyedPath: path.String(),
+		Manager: d.owner.manager, Operation: d.owner.operation, Subresource: d.owner.subresource, Time: d.owner.time,
+	}
+	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager)
+	parent, _ := lookup(root, d.path[:len(d.path)-1])
+	hide, id := redactor{v.Key}, v.Want.ID()
+	var desired, live bool
+	f.Desired, desired = hide.value(id, path, parent, d.want)
+	f.Live, live = hide.value(id, path, parent, d.live)
+	f.Redacted = desired || live
+	return f
+}
+
+func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Finding {
+	tier := kspec.TierDryRun
+	if v.Reply == nil {
+		tier = kspec.TierFields
+	}
+	return found(kspec.Finding{
+		Verdict: verdict, Fields: fields, DecidedBy: tier,
+		Message: sentence(verdict, fields), Hint: advice(verdict, v.Want, fields),
+	}, v.Want)
+}
+
+// found completes a finding about want.
+func found(f kspec.Finding, want kspec.Object) kspec.Finding {
+	f.Object, f.Source, f.Type = want.ID(), want.Source, kspec.TypeConfiguration
+	if want.Source.Template != "" {
+		f.Type = kspec.TypePolicy
+	}
+	f.Severity = severity(f.Verdict, f.Object, f.Fields)
+	f.Controls = []string{}
+	return f.Fingerprinted()
+}

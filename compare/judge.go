@@ -1,0 +1,285 @@
+package compare
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// judge comes to a verdict about one object, or says why it cannot.
+func (s *sweep) judge(ctx context.Context, o *subject) {
+	if o.unknown != "" {
+		return
+	}
+	if !o.known {
+		s.judgeStrange(o)
+		return
+	}
+	for range s.Retries + 1 {
+		if s.attempt(ctx, o) {
+			return
+		}
+		if s.get(ctx, o); o.unknown != "" {
+			return
+		}
+	}
+	o.unknown = reason("dry-run", o.want.ID(), errChanging)
+}
+
+// judgeStrange is for an object of a kind that the cluster does not know: it
+// is missing when Git is about to define the kind.
+func (s *sweep) judgeStrange(o *subject) {
+	id := o.want.ID()
+	switch crd := s.definition(id); {
+	case crd != nil && crd.read && crd.live == nil:
+		o.decided(kspec.TierFields, 0, missing(o.want, id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
+	case crd != nil && crd.unknown == "" && crd.read:
+		o.unknown = noKind(id) + ", which its CustomResourceDefinition in Git defines"
+	default:
+		o.unknown = noKind(id)
+	}
+}
+
+// attempt judges the observation of o. It returns false when the observation
+// was out of date.
+func (s *sweep) attempt(ctx context.Context, o *subject) bool {
+	look := Look{Want: o.want, Live: o.live}
+	switch {
+	case o.live == nil, o.live.GetDeletionTimestamp() != nil:
+		o.decided(kspec.TierFields, 0, s.absent(o))
+		return true
+	case exempt(o.want.ID()):
+		s.settle(o, look)
+		return true
+	}
+	body, err := json.Marshal(o.want.Object)
+	if err != nil {
+		o.unknown = "read from Git: " + scrub(err.Error())
+		return true
+	}
+	look.Reply, err = s.dryRun(ctx, o, patch{types.ApplyPatchType, body, o.want.FieldManager})
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return false
+	case err != nil && transient(err):
+		o.unknown = reason("dry-run", o.want.ID(), err)
+		return true
+	case err != nil:
+		return s.refused(ctx, o, err)
+	case !sameVersion(look.Reply, o.live):
+		return false
+	}
+	return s.takeAway(ctx, o, look)
+}
+
+func sameVersion(a, b *unstructured.Unstructured) bool {
+	return a.GetResourceVersion() == b.GetResourceVersion() && a.GetUID() == b.GetUID()
+}
+
+// exempt reports whether the API server lets no admission policy see requests
+// about the kind. Nothing then stands between kspec's right to dry-run and a
+// write, so the deployment does not grant it, and fields alone decide.
+func exempt(id kspec.ObjectID) bool {
+	return id.Group == "admissionregistration.k8s.io" && slices.Contains([]string{
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+		"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+	}, id.Kind)
+}
+
+// settle makes what look shows the verdict about o.
+func (s *sweep) settle(o *subject, look Look) {
+	findings, suppressed, err := Diff(look, s.rules)
+	if err != nil {
+		o.unknown = scrub(err.Error())
+		return
+	}
+	tier := kspec.TierDryRun
+	if look.Reply == nil {
+		tier = kspec.TierFields
+	}
+	o.decided(tier, suppressed, findings...)
+}
+
+// refused judges by fields an object that the server does not dry-run. It
+// returns false when the object is not what was observed any more.
+func (s *sweep) refused(ctx context.Context, o *subject, refusal error) bool {
+	now, err := s.fetch(ctx, o.at, o.want.GetName())
+	switch {
+	case apierrors.IsNotFound(err):
+		return false
+	case err != nil:
+		return s.unknown(o, "get", err)
+	case !sameVersion(now, o.live):
+		return false
+	}
+	look := Look{Want: o.want, Live: o.live}
+	findings, suppressed, err := Diff(look, s.rules)
+	switch {
+	case err != nil:
+		o.unknown = scrub(err.Error())
+	case len(findings) == 0, lacksRight(refusal) && o.want.GroupVersionKind().Group == "rbac.authorization.k8s.io":
+		o.decided(kspec.TierFields, suppressed, findings...)
+	case immutable(refusal) != nil:
+		s.needsRecreate(o, immutable(refusal), refusal)
+	case lacksRight(refusal):
+		s.unknown(o, "patch", refusal)
+	default:
+		s.unknown(o, "dry-run", refusal)
+	}
+	return true
+}
+
+// unknown records why there is no verdict; it returns true.
+func (s *sweep) unknown(o *subject, verb string, err error) bool {
+	o.unknown = reason(verb, o.want.ID(), err)
+	return true
+}
+
+// needsRecreate reports an object in which a field differs that the server
+// refuses to change. Only fields that it named are trusted to differ.
+func (s *sweep) needsRecreate(o *subject, fields []string, refusal error) {
+	findings, suppressed, err := Diff(Look{Want: o.want, Live: o.live, Loose: true}, s.rules)
+	i := slices.IndexFunc(findings, func(f kspec.Finding) bool { return f.Verdict == kspec.Changed && names(fields, f) })
+	if err != nil || i < 0 {
+		s.unknown(o, "dry-run", refusal)
+		return
+	}
+	findings[i].Hint = "the API server does not let this be changed (" + strings.Join(fields, ", ") +
+		"): the object needs to be recreated, or Git set back"
+	o.decided(kspec.TierFields, suppressed, findings[i])
+}
+
+// names reports whether one of the fields of f is at or below one that the
+// server named.
+func names(fields []string, f kspec.Finding) bool {
+	below := func(place, field string) bool {
+		rest, ok := strings.CutPrefix(place, field)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return slices.ContainsFunc(f.Fields, func(at kspec.Field) bool {
+		return slices.ContainsFunc(fields, func(field string) bool {
+			return below(spell(at.KeyedPath), field) || below(spell(at.Path), field)
+		})
+	})
+}
+
+// takeAway finds out which of the fields that people's tools own are more than
+// defaults, by a dry run without them, and settles. It returns false when the
+// object is not what was observed any more.
+func (s *sweep) takeAway(ctx context.Context, o *subject, look Look) bool {
+	paths, err := Intrusions(look, s.rules)
+	if err != nil {
+		o.unknown = scrub(err.Error())
+		return true
+	}
+	paths = slices.DeleteFunc(paths, neverDefault)
+	if len(paths) == 0 {
+		s.settle(o, look)
+		return true
+	}
+	look.Without, err = s.without(ctx, o, paths...)
+	switch {
+	case err == nil && !sameVersion(look.Without, o.live), apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return false
+	case err == nil:
+	case transient(err):
+		return s.halfSettle(o, look, err)
+	default:
+		return s.oneByOne(ctx, o, look, paths)
+	}
+	s.settle(o, look)
+	return true
+}
+
+// neverDefault reports whether no API server sets a field by default.
+func neverDefault(p fieldpath.Path) bool { return *p[0].FieldName == "metadata" }
+
+// halfSettle keeps what is certain when the second dry run got no answer.
+func (s *sweep) halfSettle(o *subject, look Look, err error) bool {
+	s.settle(o, look)
+	o.findings = slices.DeleteFunc(o.findings, func(f kspec.Finding) bool { return f.Verdict == kspec.ExtraField })
+	return s.unknown(o, "dry-run", err)
+}
+
+// oneByOne takes intrusions away one at a time, because the server refused all
+// at once. One that it does not let go alone is none of its defaults.
+func (s *sweep) oneByOne(ctx context.Context, o *subject, look Look, paths []fieldpath.Path) bool {
+	look.Without = o.live.DeepCopy()
+	for _, p := range paths {
+		reply, err := s.without(ctx, o, p)
+		switch {
+		case err == nil && !sameVersion(reply, o.live), apierrors.IsConflict(err), apierrors.IsNotFound(err):
+			return false
+		case err != nil && transient(err):
+			return s.halfSettle(o, look, err)
+		case err != nil:
+			look.Kept = append(look.Kept, p)
+		default:
+			before, _ := lookup(o.live.Object, p)
+			if after, ok := lookup(reply.Object, p); !ok || !same(before, after) {
+				look.Kept = append(look.Kept, p)
+			}
+		}
+	}
+	s.settle(o, look)
+	return true
+}
+
+// without asks what the object would be without the paths.
+func (s *sweep) without(ctx context.Context, o *subject, paths ...fieldpath.Path) (*unstructured.Unstructured, error) {
+	type operation struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value string `json:"value,omitempty"`
+	}
+	// Being told the version, the server refuses with a conflict when the
+	// object has become another.
+	operations := []operation{{"replace", "/metadata/resourceVersion", o.live.GetResourceVersion()}}
+	var places []kspec.Path
+	for _, p := range paths {
+		places = append(places, pointer(o.live.Object, p))
+	}
+	slices.SortFunc(places, fromTheEnd) // so that no index shifts another
+	for _, p := range places {
+		operations = append(operations, operation{Op: "remove", Path: jsonPointer(p)})
+	}
+	body, err := json.Marshal(operations)
+	if err != nil {
+		return nil, err
+	}
+	return s.dryRun(ctx, o, patch{types.JSONPatchType, body, "kspec"})
+}
+
+// fromTheEnd orders paths so that later items of a list come first.
+func fromTheEnd(a, b kspec.Path) int {
+	for i := range min(len(a), len(b)) {
+		x, errX := strconv.Atoi(a[i].Field)
+		y, errY := strconv.Atoi(b[i].Field)
+		switch {
+		case errX == nil && errY == nil && x != y:
+			return y - x
+		case a[i].Field != b[i].Field:
+			return strings.Compare(b[i].Field, a[i].Field)
+		}
+	}
+	return len(b) - len(a)
+}
+
+// jsonPointer writes a path of fields and indexes strictly as RFC 6901 wants.
+func jsonPointer(p kspec.Path) string {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var b strings.Builder
+	for _, s := range p {
+		b.WriteString("/" + escape.Replace(s.Field))
+	}
+	return b.String()
+}

@@ -1,0 +1,170 @@
+package compare
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+)
+
+// ownSet returns the places that an apply of want would own, as far as known
+// tells how its lists are made; a list that known says nothing of is one value.
+func ownSet(want map[string]any, known *fieldpath.Set) *fieldpath.Set {
+	set := &fieldpath.Set{}
+	for k, v := range want {
+		switch k {
+		case "apiVersion", "kind":
+		case "metadata":
+			meta, _ := v.(map[string]any)
+			for _, field := range []string{"labels", "annotations", "finalizers", "ownerReferences"} {
+				if w, ok := meta[field]; ok {
+					at := fieldpath.MakePathOrDie("metadata", field)
+					grow(set, at, w, under(under(known, at[0]), at[1]))
+				}
+			}
+		default:
+			pe := fieldpath.FieldNameElement(k)
+			grow(set, fieldpath.Path{pe}, v, under(known, pe))
+		}
+	}
+	return set
+}
+
+// grow adds to set what v owns at path.
+func grow(set *fieldpath.Set, path fieldpath.Path, v any, known *fieldpath.Set) {
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			break
+		}
+		for k, field := range v {
+			pe := fieldpath.FieldNameElement(k)
+			grow(set, below(path, pe), field, under(known, pe))
+		}
+		return
+	case []any:
+		if items, ok := itemsOf(v, known); ok {
+			for i, pe := range items {
+				set.Insert(below(path, pe))
+				if pe.Key != nil {
+					grow(set, below(path, pe), v[i], under(known, pe))
+				}
+			}
+			return
+		}
+	}
+	set.Insert(path)
+}
+
+// itemsOf names the items of a list the way that known names one of them.
+func itemsOf(l []any, known *fieldpath.Set) ([]fieldpath.PathElement, bool) {
+	if known == nil {
+		return nil, false
+	}
+	for _, example := range elements(known) {
+		items := make([]fieldpath.PathElement, 0, len(l))
+		for _, item := range l {
+			pe, ok := nameLike(example, item)
+			if !ok {
+				return nil, false
+			}
+			items = append(items, pe)
+		}
+		return items, true
+	}
+	return nil, false
+}
+
+// nameLike names item by the same keys as the example.
+func nameLike(example fieldpath.PathElement, item any) (fieldpath.PathElement, bool) {
+	if example.Value != nil {
+		v := value.NewValueInterface(item)
+		return fieldpath.PathElement{Value: &v}, true
+	}
+	m, ok := item.(map[string]any)
+	if !ok || example.Key == nil {
+		return fieldpath.PathElement{}, false
+	}
+	keys := make(value.FieldList, 0, len(*example.Key))
+	for _, k := range *example.Key {
+		v, ok := m[k.Name]
+		if !ok {
+			if v, ok = keyDefault(k.Name); !ok {
+				return fieldpath.PathElement{}, false
+			}
+		}
+		keys = append(keys, value.Field{Name: k.Name, Value: value.NewValueInterface(v)})
+	}
+	return fieldpath.PathElement{Key: &keys}, true
+}
+
+// equivalent reports whether two plain values mean the same quantity.
+func equivalent(a, b any) bool {
+	x, errX := resource.ParseQuantity(text(a))
+	y, errY := resource.ParseQuantity(text(b))
+	return errX == nil && errY == nil && x.Cmp(y) == 0
+}
+
+// withDefaults returns a copy of u with the defaults that the API server sets
+// in the kinds that are decided by fields.
+func withDefaults(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	switch u.GroupVersionKind().Group {
+	case "admissionregistration.k8s.io":
+		defaultAdmission(u)
+	case "rbac.authorization.k8s.io":
+		defaultRBAC(u)
+	}
+	return u
+}
+
+func defaultAdmission(u *unstructured.Unstructured) {
+	spec, _ := u.Object["spec"].(map[string]any)
+	switch u.GetKind() {
+	case "ValidatingAdmissionPolicy", "MutatingAdmissionPolicy":
+		setDefault(spec, "failurePolicy", "Fail")
+	}
+	for _, field := range []string{"matchConstraints", "matchResources"} {
+		match, ok := spec[field].(map[string]any)
+		if !ok {
+			continue
+		}
+		setDefault(match, "matchPolicy", "Equivalent")
+		setDefault(match, "namespaceSelector", map[string]any{})
+		setDefault(match, "objectSelector", map[string]any{})
+		for _, rule := range append(mapsIn(match["resourceRules"]), mapsIn(match["excludeResourceRules"])...) {
+			setDefault(rule, "scope", "*")
+		}
+	}
+}
+
+func defaultRBAC(u *unstructured.Unstructured) {
+	const group = "rbac.authorization.k8s.io"
+	if ref, ok := u.Object["roleRef"].(map[string]any); ok {
+		setDefault(ref, "apiGroup", group)
+	}
+	for _, subject := range mapsIn(u.Object["subjects"]) {
+		if subject["kind"] == "User" || subject["kind"] == "Group" {
+			setDefault(subject, "apiGroup", group)
+		}
+	}
+}
+
+// setDefault sets m[field] when it is absent; a nil m stays so.
+func setDefault(m map[string]any, field string, v any) {
+	if _, ok := m[field]; !ok && m != nil {
+		m[field] = v
+	}
+}
+
+// mapsIn returns the maps among the items of a list.
+func mapsIn(list any) []map[string]any {
+	l, _ := list.([]any)
+	var all []map[string]any
+	for _, item := range l {
+		if m, ok := item.(map[string]any); ok {
+			all = append(all, m)
+		}
+	}
+	return all
+}

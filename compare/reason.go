@@ -1,0 +1,134 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// reason says why a request about an object failed, without any value of the
+// object that the server may quote.
+func reason(verb string, id kspec.ObjectID, err error) string {
+	kind, said := kindOf(err), ""
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		said = saidBy(id, status.Status())
+	}
+	if said == "" {
+		return verb + ": " + kind
+	}
+	return verb + ": " + kind + ": " + said
+}
+
+// kindOf names the error in few words.
+func kindOf(err error) string {
+	var netErr net.Error
+	switch {
+	case apierrors.IsForbidden(err):
+		return "forbidden"
+	case apierrors.IsUnauthorized(err):
+		return "unauthorized"
+	case apierrors.IsTooManyRequests(err):
+		return "too many requests"
+	case apierrors.IsConflict(err):
+		return "conflict"
+	case apierrors.IsInvalid(err):
+		return "invalid"
+	case apierrors.IsBadRequest(err):
+		return "bad request"
+	case apierrors.IsInternalError(err):
+		return "internal error"
+	case apierrors.IsServiceUnavailable(err):
+		return "service unavailable"
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err),
+		errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case apierrors.ReasonForError(err) != metav1.StatusReasonUnknown:
+		return string(apierrors.ReasonForError(err))
+	}
+	return scrub(err.Error())
+}
+
+// saidBy returns what the server said. Of a Secret only the fields are named.
+func saidBy(id kspec.ObjectID, s metav1.Status) string {
+	if !isSecret(id) {
+		return scrub(s.Message)
+	}
+	var fields []string
+	if s.Details != nil {
+		for _, c := range s.Details.Causes {
+			fields = append(fields, c.Field)
+		}
+	}
+	return strings.Join(fields, ", ")
+}
+
+var (
+	// quoted matches a value that the API server's field errors repeat.
+	quoted = regexp.MustCompile(`((?:Invalid|Unsupported|Duplicate) value: )("(?:[^"\\]|\\.)*"|[^"\s][^:]*)`)
+	// embedded matches JSON that an error repeats.
+	embedded = regexp.MustCompile(`\{.*\}`)
+	// control matches what a terminal or a log would act upon.
+	control = regexp.MustCompile(`[[:cntrl:]]+`)
+)
+
+// scrub removes values of objects from an error text and keeps it short.
+func scrub(s string) string {
+	const most = 500
+	s = quoted.ReplaceAllString(s, "$1[redacted]")
+	s = embedded.ReplaceAllString(s, "[redacted]")
+	s = control.ReplaceAllString(s, " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// transient reports whether asking again later may give another answer.
+func transient(err error) bool {
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		code := status.Status().Code
+		return code == 408 || code == 429 || code >= 500
+	}
+	return true // no answer at all
+}
+
+// lacksRight reports whether RBAC, and not an admission policy, said no.
+func lacksRight(err error) bool {
+	return apierrors.IsForbidden(err) && (strings.Contains(err.Error(), "cannot patch resource") ||
+		strings.Contains(err.Error(), "attempting to grant RBAC permissions not currently held"))
+}
+
+// immutable returns the fields that the server refuses to change.
+func immutable(err error) []string {
+	status := apierrors.APIStatus(nil)
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	var fields []string
+	for _, c := range status.Status().Details.Causes {
+		if c.Field != "" && frozen.MatchString(c.Message) {
+			fields = append(fields, c.Field)
+		}
+	}
+	return fields
+}
+
+// frozen matches how the API server says that a field cannot be changed.
+var frozen = regexp.MustCompile(`(?i)immutable|updates? to .* forbidden|(may|can) ?not be (changed|updated|modified)|(may|can) ?not change`)
+
+// errChanging says that an object was another at each look.
+var errChanging = errors.New("changed while kspec looked")
+
+func noKind(id kspec.ObjectID) string {
+	return fmt.Sprintf("the cluster does not know the kind %s %s", id.GVK().GroupVersion(), id.Kind)
+}

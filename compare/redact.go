@@ -1,0 +1,116 @@
+package compare
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// longAnnotation is the length in bytes beyond which an annotation may hold
+// anything, also a copy of a Secret.
+const longAnnotation = 256
+
+// secretName matches names that people give to secret values.
+var secretName = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|token|secret|credential|key)`)
+
+// secretField matches fields that hold a secret wherever they stand.
+var secretField = regexp.MustCompile(`(?i)^(.*[-_.])?(passw(or)?d|passphrase|token|(client|api|access|private|secret)[-_]?(secret|key)|secret)$`)
+
+// redactor replaces what may be secret by a tag that is equal for equal values
+// and tells nothing else, not even a length.
+type redactor struct{ key []byte }
+
+func (r redactor) tag(v any) string {
+	b, _ := json.Marshal(v) // a JSON value: cannot fail
+	mac := hmac.New(sha256.New, r.key)
+	mac.Write(b)
+	return "[redacted " + hex.EncodeToString(mac.Sum(nil))[:8] + "]"
+}
+
+// value returns v, which stands at path in an object, with what may be secret
+// replaced, and whether anything was. Parent is the map that holds v.
+func (r redactor) value(id kspec.ObjectID, path kspec.Path, parent, v any) (any, bool) {
+	switch w := v.(type) {
+	case nil, bool:
+		return v, false
+	case map[string]any:
+		return r.fields(id, path, w)
+	case []any:
+		return r.items(id, path, w)
+	}
+	if !sensitive(id, path, parent, v) {
+		return v, false
+	}
+	return r.tag(v), true
+}
+
+func (r redactor) fields(id kspec.ObjectID, path kspec.Path, m map[string]any) (any, bool) {
+	out, any := make(map[string]any, len(m)), false
+	for k, v := range m {
+		w, redacted := r.value(id, append(path[:len(path):len(path)], kspec.Step{Field: k}), m, v)
+		out[k], any = w, any || redacted
+	}
+	return out, any
+}
+
+func (r redactor) items(id kspec.ObjectID, path kspec.Path, l []any) (any, bool) {
+	out, any := make([]any, 0, len(l)), false
+	for _, v := range l {
+		w, redacted := r.value(id, path, nil, v)
+		out, any = append(out, w), any || redacted
+	}
+	return out, any
+}
+
+// sensitive reports whether the plain value v at path may be secret.
+func sensitive(id kspec.ObjectID, path kspec.Path, parent, v any) bool {
+	if len(path) == 0 {
+		return false
+	}
+	last := path[len(path)-1].Field
+	switch {
+	case isSecret(id) && (path[0].Field == "data" || path[0].Field == "stringData"):
+		return true
+	case within(path, "metadata", "annotations"):
+		s, _ := v.(string)
+		return last == lastApplied || len(s) > longAnnotation
+	case within(path, "metadata", "labels"):
+		return false
+	case last == "value" && isSecretEnv(path, parent):
+		return true
+	}
+	_, isText := v.(string)
+	return isText && secretField.MatchString(last)
+}
+
+// isSecretEnv reports whether parent, or the last list item on path, has a name
+// as people give it to a secret.
+func isSecretEnv(path kspec.Path, parent any) bool {
+	if m, ok := parent.(map[string]any); ok {
+		name, _ := m["name"].(string)
+		return secretName.MatchString(name)
+	}
+	if len(path) < 2 {
+		return false
+	}
+	for _, k := range path[len(path)-2].Keys {
+		if k.Name == "name" && secretName.MatchString(k.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether path leads through outer/inner to something below.
+func within(path kspec.Path, outer, inner string) bool {
+	for i := range len(path) - 2 {
+		if path[i].Field == outer && path[i+1].Field == inner {
+			return true
+		}
+	}
+	return false
+}

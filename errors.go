@@ -72,8 +72,7 @@ func WithHint(err error, hint string) error {
 
 // HintOf returns the outermost hint of err, or "".
 func HintOf(err error) string {
-	var h hintError
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[hintError](err); ok {
 		return h.hint
 	}
 	return ""

@@ -49,15 +49,19 @@ type Notifier interface {
 	Notify(ctx context.Context, e Event) error
 }
 
-// FetcherFunc, RendererFunc, VerifierFunc, DetectorFunc, RemediatorFunc and
-// NotifierFunc let a function be a stage.
 type (
-	FetcherFunc    func(context.Context, Target) (Tree, error)
-	RendererFunc   func(context.Context, Target, Tree) (Desired, error)
-	VerifierFunc   func(context.Context, Target, Desired) ([]Finding, []Unknown, error)
-	DetectorFunc   func(context.Context, Target, Desired) (Report, error)
+	// FetcherFunc is a function as a [Fetcher].
+	FetcherFunc func(context.Context, Target) (Tree, error)
+	// RendererFunc is a function as a [Renderer].
+	RendererFunc func(context.Context, Target, Tree) (Desired, error)
+	// VerifierFunc is a function as a [Verifier].
+	VerifierFunc func(context.Context, Target, Desired) ([]Finding, []Unknown, error)
+	// DetectorFunc is a function as a [Detector].
+	DetectorFunc func(context.Context, Target, Desired) (Report, error)
+	// RemediatorFunc is a function as a [Remediator].
 	RemediatorFunc func(context.Context, Target, Desired, Report) (Outcome, error)
-	NotifierFunc   func(context.Context, Event) error
+	// NotifierFunc is a function as a [Notifier].
+	NotifierFunc func(context.Context, Event) error
 )
 
 var (

@@ -226,26 +226,22 @@ func (c *checker) free(n *yaml.Node, path string, depth int) any {
 // kindOf returns the JSON type of a node as YAML 1.2 reads it. Words that
 // YAML 1.1 reads as a boolean are booleans, because other tools read them so.
 func kindOf(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch {
+	case n.Kind == yaml.MappingNode:
 		return "object"
-	case yaml.SequenceNode:
+	case n.Kind == yaml.SequenceNode:
 		return "array"
-	}
-	switch n.Tag {
-	case "!!null":
+	case n.Tag == "!!null":
 		return "null"
-	case "!!bool":
+	case n.Tag == "!!bool", n.Style == 0 && oldBoolean.MatchString(n.Value):
 		return "boolean"
-	case "!!int":
+	case n.Tag == "!!int":
 		return "integer"
-	case "!!float":
+	case n.Tag == "!!float":
 		return "number"
+	default:
+		return "string"
 	}
-	if n.Style == 0 && oldBoolean.MatchString(n.Value) {
-		return "boolean"
-	}
-	return "string"
 }
 
 var oldBoolean = regexp.MustCompile(`^(?i:y|n|yes|no|on|off)$`)

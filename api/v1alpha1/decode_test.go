@@ -35,9 +35,11 @@ func TestDecodeFindsOurDocumentsAmongOthers(t *testing.T) {
 	}{
 		{"one", head + "spec: {}\n", []string{"ClusterSpec prod:1"}},
 		{"the old kind is read as the new", "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpecification\nmetadata: {name: a}\nspec: {}", []string{"ClusterSpec a:1"}},
-		{"several, with comments, markers and empty documents",
+		{
+			"several, with comments, markers and empty documents",
 			"# comment\n---\n---\n" + head + "spec: {}\n---\n# only a comment\n--- # here\napiVersion: kspec.io/v1alpha1\nkind: PolicyTemplate\nmetadata: {name: t}\nspec: {}\n...\n",
-			[]string{"ClusterSpec prod:4", "PolicyTemplate t:11"}},
+			[]string{"ClusterSpec prod:4", "PolicyTemplate t:11"},
+		},
 		{"JSON", `{"apiVersion": "kspec.io/v1alpha1",` + "\n\t" + `"kind": "ClusterSpec", "metadata": {"name": "j"}, "spec": {"suspend": true}}`, []string{"ClusterSpec j:1"}},
 		{"CRLF", strings.ReplaceAll("---\n"+head+"spec: {}\n---\n"+strings.Replace(head, "prod", "b", 1)+"spec: {}\n", "\n", "\r\n"), []string{"ClusterSpec prod:2", "ClusterSpec b:7"}},
 		{"UTF-8 with a mark", "\ufeff" + head + "spec: {}\n", []string{"ClusterSpec prod:1"}},

@@ -56,7 +56,7 @@ func read(fsys fs.FS) (docs []Document, errs []error) {
 		switch {
 		case err != nil:
 			errs = append(errs, &FieldError{File: name, Msg: "cannot be read: " + err.Error()})
-			return nil
+			return nil //nolint:nilerr // the error is told, and the others are read
 		case entry.IsDir() && entry.Name() == ".git":
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):

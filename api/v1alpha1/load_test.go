@@ -206,8 +206,8 @@ func TestDecodeValidates(t *testing.T) {
 
 			"{manifests: [{path: .}]}":                         "",
 			"{manifests: [{path: a/b-c/d.e}]}":                 "",
-			"{manifests: [{path: ../x}]}":                      `spec.manifests[0].path: "../x" leaves the repo, or may: want no ..`,
-			"{manifests: [{path: a/../../b}]}":                 `spec.manifests[0].path: "a/../../b" leaves the repo, or may: want no ..`,
+			"{manifests: [{path: ../x}]}":                      `spec.manifests[0].path: "../x" has a .. and may leave the repo`,
+			"{manifests: [{path: a/../../b}]}":                 `spec.manifests[0].path: "a/../../b" has a .. and may leave the repo`,
 			"{manifests: [{path: /etc}]}":                      `spec.manifests[0].path: "/etc" is absolute: want a path from the root of the repo, without a leading slash`,
 			"{manifests: [{path: 'a\\b'}]}":                    `spec.manifests[0].path: "a\\b" holds a backslash: want slashes`,
 			"{manifests: [{path: ./a/}]}":                      `spec.manifests[0].path: "./a/": write "a"`,
@@ -216,7 +216,7 @@ func TestDecodeValidates(t *testing.T) {
 			"{manifests: [{path: \"a\\nb\"}]}":                 `spec.manifests[0].path: "a\nb" holds a control character`,
 			"{manifests: [{path: a, namespace: A}]}":           `spec.manifests[0].namespace: "A" is not a namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
 			"{delivery: {path: policies}}":                     "",
-			"{delivery: {path: ../x}}":                         `spec.delivery.path: "../x" leaves the repo, or may: want no ..`,
+			"{delivery: {path: ../x}}":                         `spec.delivery.path: "../x" has a .. and may leave the repo`,
 			"{delivery: {path: .}}":                            `spec.delivery.path: the root of the repo cannot be it: kspec removes what it did not render there`,
 			"{delivery: {path: dir}}":                          `spec.delivery.path: dir holds this document, and kspec removes what it did not render there`,
 			"{delivery: {path: di}}":                           "",
@@ -246,7 +246,7 @@ func TestDecodeValidates(t *testing.T) {
 			image("ghcr.io/Acme", publicKey):                                       `spec.workloads.images.signatures[0].match[0]: "ghcr.io/Acme" is not a glob over repositories, such as ghcr.io/acme/** (lower case, no tag, no scheme)`,
 			image("ghcr.io/a@sha256:00", publicKey):                                `spec.workloads.images.signatures[0].match[0]: "ghcr.io/a@sha256:00" names a digest: want a repository, such as ghcr.io/acme/**`,
 			image("ghcr.io/***", publicKey):                                        `spec.workloads.images.signatures[0].match[0]: "ghcr.io/***": want * or **`,
-			image("a", "no key"):                                                   "spec.workloads.images.signatures[0].authorities[0].keys[0].pem: not PEM: want a block that begins with -----BEGIN PUBLIC KEY-----",
+			image("a", "no key"):                                                   `spec.workloads.images.signatures[0].authorities[0].keys[0].pem: not PEM: want a block "-----BEGIN PUBLIC KEY-----" and its end`,
 			image("a", strings.ReplaceAll(publicKey, "PUBLIC", "PRIVATE")):         "spec.workloads.images.signatures[0].authorities[0].keys[0].pem: a private key: take it out of the repo's history and make a new pair, then put the public key here",
 			image("a", strings.ReplaceAll(publicKey, "PUBLIC KEY", "CERTIFICATE")): "spec.workloads.images.signatures[0].authorities[0].keys[0].pem: a CERTIFICATE: want a PUBLIC KEY in PKIX form",
 			image("a", publicKey+publicKey):                                        "spec.workloads.images.signatures[0].authorities[0].keys[0].pem: more than one PEM block: give each key its own entry of keys",
@@ -345,8 +345,7 @@ func TestErrorsOfADocumentAreInOrder(t *testing.T) {
   bogus: 2`)))
 	var lines []int
 	for _, err := range errs {
-		var e *v1alpha1.FieldError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*v1alpha1.FieldError](err); ok {
 			lines = append(lines, e.Line)
 		}
 	}

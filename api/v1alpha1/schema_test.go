@@ -122,7 +122,7 @@ func TestFullExampleHasEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := map[string]bool{}
-	for _, text := range strings.Split(string(data), "\n---\n") {
+	for text := range strings.SplitSeq(string(data), "\n---\n") {
 		var v map[string]any
 		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 			t.Fatal(err)
@@ -208,7 +208,7 @@ func TestDocumentsOfTheRepositoryAreGood(t *testing.T) {
 			}
 			switch path.Ext(name) {
 			case ".yaml", ".yml":
-				for _, text := range strings.Split(string(data), "\n---\n") {
+				for text := range strings.SplitSeq(string(data), "\n---\n") {
 					check(name, text)
 				}
 			case ".md":

@@ -259,7 +259,7 @@ func checkPath(p string) error {
 	case path.IsAbs(p):
 		return fmt.Errorf("%q is absolute: want a path from the root of the repo, without a leading slash", p)
 	case slices.Contains(strings.Split(p, "/"), ".."):
-		return fmt.Errorf("%q leaves the repo, or may: want no ..", p)
+		return fmt.Errorf("%q has a .. and may leave the repo", p)
 	case slices.ContainsFunc(strings.Split(p, "/"), func(e string) bool { return strings.EqualFold(e, ".git") }):
 		return fmt.Errorf("%q is Git's own", p)
 	case path.Clean(p) != p:
@@ -277,7 +277,7 @@ func checkPublicKey(text string) error {
 	block, rest := pem.Decode([]byte(text))
 	switch {
 	case block == nil:
-		return errors.New("not PEM: want a block that begins with -----BEGIN PUBLIC KEY-----")
+		return errors.New("not PEM: want a block \"-----BEGIN PUBLIC KEY-----\" and its end")
 	case strings.Contains(block.Type, "PRIVATE"):
 		return errors.New("a private key: take it out of the repo's history and make a new pair, then put the public key here")
 	case strings.TrimSpace(string(rest)) != "":
@@ -302,7 +302,7 @@ func checkImageGlob(glob string) error {
 	case strings.Contains(glob, "***"):
 		return fmt.Errorf("%q: want * or **", glob)
 	}
-	for _, element := range strings.Split(glob, "/") {
+	for element := range strings.SplitSeq(glob, "/") {
 		if strings.Contains(element, "**") && element != "**" {
 			return fmt.Errorf("%q: ** stands for whole path elements: want /**, or * within %q", glob, element)
 		}

@@ -10,16 +10,26 @@ const redacted = "[redacted]"
 
 // Secret is a value that must not be printed. Every way of formatting it gives
 // "[redacted]"; only [Secret.Reveal] gives the value.
-type Secret struct{ value string }
+type Secret struct {
+	// value is behind a pointer, because package fmt asks no method of a
+	// Secret in an unexported field of another struct: it then prints the
+	// address.
+	value *string
+}
 
 // NewSecret returns value as a Secret.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
 // Reveal returns the value, for the one place that sends it.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsZero reports whether there is no value.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // Format implements [fmt.Formatter] for every verb and flag.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }

@@ -34,6 +34,9 @@ type Options struct {
 	// ten seconds when 0. A receiver that asks for more than MaxWait is not
 	// waited for: the delivery ends with [RetryAfter].
 	MinWait, MaxWait time.Duration
+	// Timeout is of each attempt of a request that names none, ten seconds
+	// when 0.
+	Timeout time.Duration
 	// Now reads dates that receivers send; nil means time.Now.
 	Now func() time.Time
 }
@@ -49,6 +52,7 @@ type Client struct {
 func NewClient(o Options) *Client {
 	o.MinWait = cmp.Or(o.MinWait, defaultMinWait)
 	o.MaxWait = cmp.Or(o.MaxWait, defaultMaxWait)
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -62,7 +66,7 @@ type Request struct {
 	URL    kspec.Secret
 	Header http.Header
 	Body   []byte
-	// Attempts and Timeout, of each attempt, are three and ten seconds when 0.
+	// Attempts are three when 0, and Timeout, of each, is the client's.
 	Attempts int
 	Timeout  time.Duration
 	// Accept, when set, judges an answer with a 2xx status. It returns nil or
@@ -135,7 +139,7 @@ func (c *Client) retrying(r Request) *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			Transport:     c.transport,
-			Timeout:       cmp.Or(r.Timeout, defaultTimeout),
+			Timeout:       cmp.Or(r.Timeout, c.o.Timeout),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryMax:     cmp.Or(r.Attempts, defaultAttempts) - 1,

@@ -177,7 +177,8 @@ func where(m deliver.Message) block {
 }
 
 func header(s string) block {
-	return block{Type: "header", Text: &text{Type: "plain_text", Text: cut(clean(s), maxHeader), Emoji: new(bool)}}
+	s = strings.ReplaceAll(clean(s), "\n", " ")
+	return block{Type: "header", Text: &text{Type: "plain_text", Text: cut(s, maxHeader), Emoji: new(bool)}}
 }
 
 // section takes mrkdwn that is escaped already and, by the limits of its

@@ -123,6 +123,6 @@ func sortUnknown(u []kspec.Unknown) {
 func missing(want kspec.Object, why string) kspec.Finding {
 	return found(kspec.Finding{
 		Verdict: kspec.Missing, DecidedBy: kspec.TierFields, Message: why,
-		Hint: fmt.Sprintf("it comes back when %s applies Git again; if it should be gone, remove it from Git", want.FieldManager),
+		Hint: fmt.Sprintf("%s creates it when it applies Git; if it should be gone, remove it from Git", want.FieldManager),
 	}, want)
 }

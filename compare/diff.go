@@ -238,9 +238,7 @@ func (v *view) differ(path fieldpath.Path, want, reply, live any) {
 		want = reply
 	}
 	d := difference{path: path, want: want, live: live}
-	if live != nil {
-		d.owner, _ = ownerOf(v.owners, path, v.ByPerson)
-	}
+	d.owner, _ = ownerOf(v.owners, path, live != nil, v.ByPerson)
 	v.lost = append(v.lost, d)
 }
 
@@ -283,7 +281,7 @@ func (v *view) left() []difference {
 			return
 		}
 		d := difference{path: path, live: live}
-		d.owner, _ = ownerOf(v.owners, path, v.ByPerson)
+		d.owner, _ = ownerOf(v.owners, path, true, v.ByPerson)
 		left = append(left, d)
 	})
 	return left

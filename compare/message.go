@@ -70,6 +70,8 @@ func sentence(v kspec.Verdict, fields []kspec.Field) string {
 	f := fields[0]
 	said := spell(f.KeyedPath) + " "
 	switch {
+	case isMultiline(f.Live) && f.Desired != nil, isMultiline(f.Desired) && f.Live != nil:
+		said += "differs from Git"
 	case v == kspec.ExtraField && f.Desired == nil:
 		said += fmt.Sprintf("is %s, Git does not set it", show(f.Live))
 	case f.Live == nil:
@@ -87,6 +89,11 @@ func sentence(v kspec.Verdict, fields []kspec.Field) string {
 	default:
 		return said + fmt.Sprintf("; %d more fields differ", more)
 	}
+}
+
+func isMultiline(v any) bool {
+	s, ok := v.(string)
+	return ok && strings.Contains(s, "\n")
 }
 
 // advice says what to do about the fields of a finding.

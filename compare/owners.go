@@ -69,23 +69,31 @@ func structure(owners []owner) *fieldpath.Set {
 
 // ownerOf returns the entry that owns the value at path: the one that names
 // the place or the nearest above it, else one that owns something below. Among
-// several a person comes before a machine and the later before the earlier.
-func ownerOf(owners []owner, path fieldpath.Path, byPerson func(string) bool) (best owner, ok bool) {
+// several a person comes before a machine and the later before the earlier. A
+// place that is not there has an owner only when it is part of a value that is
+// owned as a whole.
+func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(string) bool) (best owner, ok bool) {
 	depth := 0
+	if !there {
+		depth = somethingBelow
+	}
 	for _, o := range owners {
-		d := o.claim(path)
-		if d == 0 || d < depth {
+		claim := o.claim(path)
+		if claim == 0 || claim < depth || !there && claim == somethingBelow {
 			continue
 		}
-		if d > depth || compareOwners(o, best, byPerson) > 0 {
-			best, depth = o, d
+		if claim > depth || compareOwners(o, best, byPerson) > 0 {
+			best, depth, ok = o, claim, true
 		}
 	}
-	return best, depth > 0
+	return best, ok
 }
 
-// claim says how precisely o owns the place: 0 not at all, 1 something below
-// it, more the closer. Owning a list item or a map is no claim on fields in it
+// somethingBelow is the weakest claim.
+const somethingBelow = 1
+
+// claim says how precisely o owns the place: 0 not at all, somethingBelow it,
+// more the closer. Owning a list item or a map is no claim on fields in it
 // that o does not name; owning an atomic value is.
 func (o owner) claim(path fieldpath.Path) int {
 	node := o.set
@@ -101,7 +109,7 @@ func (o owner) claim(path fieldpath.Path) int {
 		}
 		node = next
 	}
-	return 1
+	return somethingBelow
 }
 
 func compareOwners(a, b owner, byPerson func(string) bool) int {

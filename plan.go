@@ -63,6 +63,9 @@ type Outcome struct {
 	// Why explains every action that a person may wonder about.
 	Why  string `json:"why,omitempty"`
 	Plan Plan   `json:"plan"`
+	// Others are what became of the other plans for the same target, which
+	// matter less. They have no Others of their own.
+	Others []Outcome `json:"others,omitempty"`
 }
 
 // Action is what a remediation did.

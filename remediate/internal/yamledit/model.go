@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -20,6 +21,10 @@ func toNode(v any) (*yaml.Node, error) {
 	switch v := v.(type) {
 	case *yaml.Node:
 		return v, nil
+	case string:
+		if !utf8.ValidString(v) {
+			return nil, fmt.Errorf("write value: %q is not UTF-8", v)
+		}
 	case map[string]any:
 		n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 		for _, k := range sortedKeys(v) {

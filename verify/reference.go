@@ -74,12 +74,12 @@ func splitHost(repository string) (host, path string) {
 
 // normalHost folds the spellings of one registry into one.
 func normalHost(host string) string {
-	host = strings.TrimSuffix(strings.ToLower(host), ":443")
-	name, port, found := strings.Cut(host, ":")
-	if found && !strings.HasPrefix(host, "[") {
-		host = strings.TrimSuffix(name, ".") + ":" + port
-	} else {
-		host = strings.TrimSuffix(host, ".")
+	host = strings.ToLower(host)
+	end := strings.IndexByte(host, ']') + 1 // of an IPv6 address, else 0
+	name, port, found := strings.Cut(host[end:], ":")
+	host = host[:end] + strings.TrimSuffix(name, ".")
+	if found && port != "443" {
+		host += ":" + port
 	}
 	switch host {
 	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com", "www.docker.io":

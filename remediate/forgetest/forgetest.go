@@ -42,6 +42,7 @@ type Shown struct {
 // Run examines a forge. The function makes a new one, over a repository of its
 // own that has no pull request yet.
 func Run(t *testing.T, start func(t *testing.T) (remediate.Forge, Backend)) {
+	t.Helper()
 	for _, question := range []struct {
 		name string
 		ask  func(*exam)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,17 +24,16 @@ func (f *Forge) explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var spent *github.RateLimitError
-	if errors.As(err, &spent) {
+	if spent, ok := errors.AsType[*github.RateLimitError](err); ok {
 		err = &remediate.RetryError{At: spent.Rate.Reset.UTC(), Err: errors.New("the rate limit is spent")}
 	}
-	var no *github.ErrorResponse
-	if !errors.As(err, &no) {
+	no, ok := errors.AsType[*github.ErrorResponse](err)
+	if !ok {
 		return fmt.Errorf("%s in %s/%s: %w", what, f.owner, f.repo, f.unwrapped(err))
 	}
-	status := no.Response.StatusCode
-	said := fmt.Errorf("%s in %s/%s: GitHub answers %d: %s", what, f.owner, f.repo, status, f.transport.clean(message(no)))
-	if status >= http.StatusInternalServerError || status == http.StatusRequestTimeout || lagging(err) {
+	code := no.Response.StatusCode
+	said := fmt.Errorf("%s in %s/%s: GitHub answers %d: %s", what, f.owner, f.repo, code, f.transport.clean(message(no)))
+	if code >= http.StatusInternalServerError || code == http.StatusRequestTimeout || lagging(err) {
 		return said
 	}
 	return kspec.Terminal(kspec.WithHint(said, f.hint(no)))
@@ -42,12 +42,10 @@ func (f *Forge) explain(what string, err error) error {
 // unwrapped drops the wrapping of net/http, whose text repeats the method and
 // the whole URL.
 func (f *Forge) unwrapped(err error) error {
-	var retry *remediate.RetryError
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*remediate.RetryError](err); ok {
 		return retry
 	}
-	var known *requestError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*requestError](err); ok {
 		return known
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -99,15 +97,12 @@ func (f *Forge) hint(e *github.ErrorResponse) string {
 
 // says reports whether GitHub's refusal holds some words, in any case.
 func says(err error, words string) bool {
-	var no *github.ErrorResponse
-	if !errors.As(err, &no) {
+	no, ok := errors.AsType[*github.ErrorResponse](err)
+	if !ok {
 		return false
 	}
-	text := message(no)
-	for _, detail := range no.Errors {
-		text += " " + detail.Code
-	}
-	return strings.Contains(strings.ToLower(text), words)
+	holds := func(text string) bool { return strings.Contains(strings.ToLower(text), words) }
+	return holds(message(no)) || slices.ContainsFunc(no.Errors, func(e github.Error) bool { return holds(e.Code) })
 }
 
 // lagging is the answer of a part of GitHub that has not heard yet of what was
@@ -118,27 +113,33 @@ func lagging(err error) bool {
 
 // missing reports whether GitHub says that there is no such thing.
 func missing(err error) bool {
-	var no *github.ErrorResponse
-	return errors.As(err, &no) && no.Response.StatusCode == http.StatusNotFound
+	return status(err) == http.StatusNotFound
 }
 
 // refused reports whether GitHub will not let this token change something.
 func refused(err error) bool {
-	var no *github.ErrorResponse
-	return errors.As(err, &no) && (no.Response.StatusCode == http.StatusForbidden || no.Response.StatusCode == http.StatusNotFound)
+	return status(err) == http.StatusForbidden || missing(err)
+}
+
+// status returns the status of GitHub's refusal, or 0 when there is none.
+func status(err error) int {
+	no, ok := errors.AsType[*github.ErrorResponse](err)
+	if !ok {
+		return 0
+	}
+	return no.Response.StatusCode
 }
 
 // lost reports whether a request may have been carried out although no answer
 // says so.
 func lost(ctx context.Context, err error) bool {
-	var retry *remediate.RetryError
-	var limit *github.RateLimitError
-	var no *github.ErrorResponse
+	_, limited := errors.AsType[*remediate.RetryError](err)
+	_, spent := errors.AsType[*github.RateLimitError](err)
 	switch {
-	case err == nil, ctx.Err() != nil, errors.As(err, &retry), errors.As(err, &limit):
+	case err == nil, ctx.Err() != nil, limited, spent:
 		return false
-	case errors.As(err, &no):
-		return no.Response.StatusCode >= http.StatusInternalServerError || lagging(err)
+	case status(err) != 0:
+		return status(err) >= http.StatusInternalServerError || lagging(err)
 	default:
 		return !errors.Is(err, errNotSent)
 	}

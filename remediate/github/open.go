@@ -40,7 +40,7 @@ func (f *Forge) create(ctx context.Context, n remediate.NewPullRequest, newest i
 	what := fmt.Sprintf("open a pull request from %s to %s", n.Head, n.Base)
 	no := false
 	in := &github.NewPullRequest{
-		Title: &n.Title, Head: github.String(n.Head), Base: &n.Base, Body: &n.Body,
+		Title: &n.Title, Head: &n.Head, Base: &n.Base, Body: &n.Body,
 		Draft: &n.Draft, MaintainerCanModify: &no,
 	}
 	var err error

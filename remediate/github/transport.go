@@ -80,7 +80,7 @@ func newTransport(base *url.URL, o Options) *transport {
 
 // redirect follows GitHub's answer for a renamed repository, and nothing else.
 func (t *transport) redirect(req *http.Request, via []*http.Request) error {
-	why := ""
+	var why string
 	switch {
 	case req.URL.Host != t.base.Host || req.URL.Scheme != t.base.Scheme:
 		why = "to another host, which kspec does not follow"
@@ -137,7 +137,7 @@ func (t *transport) try(req *http.Request, body []byte) (*http.Response, error) 
 		if !again {
 			return resp, err
 		}
-		t.log.Info("github request is tried again", "method", req.Method, "path", req.URL.Path, "attempt", i+1, "wait", wait)
+		t.log.InfoContext(req.Context(), "github request is tried again", "method", req.Method, "path", req.URL.Path, "attempt", i+1, "wait", wait)
 		if err := sleep(req.Context(), wait); err != nil {
 			return nil, err
 		}
@@ -149,8 +149,7 @@ func (t *transport) again(req *http.Request, resp *http.Response, err error, i i
 	if i+1 >= attempts || req.Context().Err() != nil {
 		return 0, false
 	}
-	var retry *remediate.RetryError
-	if errors.As(err, &retry) { // it was not carried out, whatever it was
+	if retry, ok := errors.AsType[*remediate.RetryError](err); ok { // it was not carried out, whatever it was
 		wait := retry.At.Sub(t.now())
 		return wait, wait <= maxWait
 	}
@@ -220,8 +219,7 @@ func (t *transport) failed(req *http.Request, err error) error {
 		return ctxErr
 	}
 	text := fmt.Errorf("no answer from %s: %s", req.URL.Host, t.clean(err.Error()))
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		text = fmt.Errorf("%w: cannot reach %s: %s", errNotSent, req.URL.Host, t.clean(err.Error()))
 	}
 	return &requestError{text}

@@ -49,7 +49,7 @@ func (a address) hostPort() string {
 var (
 	schemeLike = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 	helperLike = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9+.-]*)::`)
-	scpLike    = regexp.MustCompile(`^(?:([^@:/\\]+)@)?([^@:/\\]{2,}|\[[0-9A-Fa-f:]+\]):(.*)$`)
+	scpLike    = regexp.MustCompile(`^(?:([^@:/\\]+)@)?(\[[0-9A-Fa-f:]+\]|[^@:/\\[]{2,}):(.*)$`)
 )
 
 const addressHint = "use an https:// or ssh:// URL, git@host:path, or the path of a local clone"
@@ -61,9 +61,9 @@ func parseAddress(repo string) (address, error) {
 	case repo == "":
 		return address{}, invalid("no repository is named")
 	case strings.HasPrefix(repo, "-"):
-		return address{}, invalid("%q looks like an option", printable(repo))
+		return address{}, invalid("\"%s\" looks like an option", printable(repo))
 	case strings.ContainsFunc(repo, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return address{}, invalid("%q holds control characters", printable(repo))
+		return address{}, invalid("\"%s\" holds control characters", printable(repo))
 	}
 	if m := helperLike.FindStringSubmatch(repo); m != nil {
 		return address{}, invalid("remote helpers such as %q are not supported", m[1]+"::")
@@ -95,7 +95,7 @@ func parseURL(repo string) (address, error) {
 	port := 0
 	if p := u.Port(); p != "" {
 		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
-			return address{}, invalid("port %q is none", printable(p))
+			return address{}, invalid("port \"%s\" is none", printable(p))
 		}
 	}
 	a := address{scheme: strings.ToLower(u.Scheme), user: u.User.Username(), host: u.Hostname(), port: port, path: u.Path}
@@ -113,7 +113,7 @@ func parseURL(repo string) (address, error) {
 	case "file":
 		return address{}, kspec.WithHint(errors.New("repository: file:// URLs are not supported"), "give the path of the clone by itself")
 	default:
-		return address{}, invalid("scheme %q is not supported", printable(u.Scheme))
+		return address{}, invalid("scheme \"%s\" is not supported", printable(u.Scheme))
 	}
 }
 
@@ -131,7 +131,7 @@ func checkSSH(a address) (address, error) {
 	// A leading dash would be an option to whatever program gets the word.
 	for _, word := range []string{a.user, a.host, strings.TrimLeft(a.path, "/")} {
 		if word == "" || strings.HasPrefix(word, "-") {
-			return address{}, invalid("%q cannot be a user, a host or a path", printable(word))
+			return address{}, invalid("\"%s\" cannot be a user, a host or a path", printable(word))
 		}
 	}
 	if !strings.HasPrefix(a.path, "/") {

@@ -140,10 +140,10 @@ func New(repo string, o Options) (*Source, error) {
 
 func (o Options) check(a address) error {
 	if o.Branch != "" && plumbing.NewBranchReferenceName(o.Branch).Validate() != nil {
-		return fmt.Errorf("branch %q: no branch can have this name", printable(o.Branch))
+		return fmt.Errorf("branch \"%s\": no branch can have this name", printable(o.Branch))
 	}
 	if odd(o.Revision) || o.Revision != "" && o.Revision[0] == '-' {
-		return fmt.Errorf("revision %q: no revision can have this name", printable(o.Revision))
+		return fmt.Errorf("revision \"%s\": no revision can have this name", printable(o.Revision))
 	}
 	switch {
 	case o.Worktree && a.scheme != "":
@@ -203,7 +203,7 @@ func (s *Source) Fetch(ctx context.Context, t kspec.Target) (kspec.Tree, error) 
 		return kspec.Tree{}, fmt.Errorf("read %s: target %s names no commit", s.repo, t.Name)
 	}
 	if !plumbing.IsHash(commit) {
-		return kspec.Tree{}, fmt.Errorf("read %s: %q is no commit", s.repo, printable(commit))
+		return kspec.Tree{}, fmt.Errorf("read %s: \"%s\" is no commit", s.repo, printable(commit))
 	}
 	h := plumbing.NewHash(commit)
 	if found := s.known(h); found != nil {

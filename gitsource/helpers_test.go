@@ -84,7 +84,18 @@ func (o *origin) plant(entries ...entry) {
 
 type entry struct{ mode, name, content, hash string }
 
+// raw returns what git prints, byte for byte.
+func (o *origin) raw(stdin string, args ...string) string {
+	o.t.Helper()
+	return output(o.t, filepath.Join(o.Root, repoName), stdin, args...)
+}
+
 func git(t testing.TB, dir, stdin string, args ...string) string {
+	t.Helper()
+	return strings.TrimSpace(output(t, dir, stdin, args...))
+}
+
+func output(t testing.TB, dir, stdin string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
@@ -94,11 +105,13 @@ func git(t testing.TB, dir, stdin string, args ...string) string {
 		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
 	)
-	out, err := cmd.CombinedOutput()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, out)
+		t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, &stderr)
 	}
-	return strings.TrimSpace(string(out))
+	return string(out)
 }
 
 // open makes a source whose log goes to the returned buffer.
@@ -189,4 +202,17 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// edit commits one file on top of main, without a checkout.
+func (o *origin) edit(path, content string) {
+	o.t.Helper()
+	index := filepath.Join(o.t.TempDir(), "index")
+	run := func(args ...string) string {
+		return strings.TrimSpace(o.gitWith(content, append([]string{"-c", "core.bare=true"}, args...)...))
+	}
+	o.t.(interface{ Setenv(string, string) }).Setenv("GIT_INDEX_FILE", index)
+	run("read-tree", "main")
+	run("update-index", "--add", "--cacheinfo", "100644,"+run("hash-object", "-w", "--stdin")+","+path)
+	run("update-ref", "refs/heads/main", run("commit-tree", "-p", "main", "-m", "Edit", run("write-tree")))
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -35,14 +37,10 @@ func newLocal(path string, o Options) (reader, error) {
 		return nil, err
 	}
 	l := &local{dir: dir, branch: o.Branch, revision: o.Revision, limits: o.Limits.withDefaults()}
-	repo, err := l.open()
-	if err != nil {
-		return nil, err
+	if _, err := l.open(); err != nil || !o.Worktree {
+		return l, err
 	}
-	if !o.Worktree {
-		return l, nil
-	}
-	if _, err := repo.Worktree(); err != nil {
+	if !exists(filepath.Join(dir, ".git")) {
 		return nil, kspec.WithHint(fmt.Errorf("worktree: %s is a bare repository", printable(dir)), "give the path of a clone with files, or read a commit")
 	}
 	root, err := os.OpenRoot(dir)
@@ -80,7 +78,13 @@ func (l *local) open() (*git.Repository, error) {
 		return nil, kspec.WithHint(fmt.Errorf("open %s: %w", printable(l.dir), err),
 			"repositories with SHA-256 names or reftables cannot be read; clone it anew in the usual format")
 	}
-	return repo, nil
+	stored, ok := repo.Storer.(*filesystem.Storage)
+	if !ok {
+		return repo, nil
+	}
+	// A clone that borrows objects of another names its folder by an absolute path.
+	return git.Open(filesystem.NewStorageWithOptions(stored.Filesystem(), cache.NewObjectLRU(16*cache.MiByte),
+		filesystem.Options{AlternatesFS: osfs.New("/")}), nil)
 }
 
 func (l *local) head(context.Context) (*snapshot, string, error) {

@@ -68,7 +68,15 @@ func (c chain) size(h plumbing.Hash) (n int64, err error) {
 		n, err = s.EncodedObjectSize(h)
 		return err
 	})
-	return n, err
+	if !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return n, err
+	}
+	// go-git does not look for sizes in a clone that this one borrows from.
+	o, err := c.object(h, plumbing.BlobObject)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size(), nil
 }
 
 // each calls f with the stores, newest first, until one has the object.

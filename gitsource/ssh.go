@@ -211,6 +211,7 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 	case errors.Is(err, packp.ErrEmptyAdvRefs), err == nil && refs.IsEmpty():
 		return nil, transport.ErrEmptyRemoteRepository
 	case errors.Is(err, packp.ErrEmptyInput):
+		_ = s.in.Close()
 		_ = s.session.Wait()
 		return nil, fmt.Errorf("%w: %s", transport.ErrRepositoryNotFound, s.stderr.b)
 	case err != nil:

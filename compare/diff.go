@@ -30,6 +30,8 @@ type Look struct {
 	// Loose lets Live hold more than Want inside of lists, and takes
 	// quantities that mean the same as equal. Only for a Look without Reply.
 	Loose bool
+	// PeopleOnly leaves out what no person's tool owns.
+	PeopleOnly bool
 }
 
 // Rules say how differences are judged.
@@ -342,9 +344,11 @@ func unset(set, applied *fieldpath.Set, path fieldpath.Path, live any, visit fun
 // an ignore rule removes.
 func (v *view) fields(differences []difference) (fields []kspec.Field, suppressed int) {
 	for _, d := range differences {
-		if f := v.field(d); ignored(v.Rules, v.Want, f) {
+		switch f := v.field(d); {
+		case v.PeopleOnly && !f.ByPerson:
+		case ignored(v.Rules, v.Want, f):
 			suppressed++
-		} else {
+		default:
 			fields = append(fields, f)
 		}
 	}

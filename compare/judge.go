@@ -68,11 +68,10 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 	}
 	look.Reply, err = s.dryRun(ctx, o, patch{types.ApplyPatchType, body, o.want.FieldManager})
 	switch {
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+	case outdated(err):
 		return false
 	case err != nil && transient(err):
-		o.unknown = reason("dry-run", o.want.ID(), err)
-		return true
+		return s.unknown(o, "dry-run", err)
 	case err != nil:
 		return s.refused(ctx, o, err)
 	case !sameVersion(look.Reply, o.live):
@@ -121,21 +120,34 @@ func (s *sweep) refused(ctx context.Context, o *subject, refusal error) bool {
 	case !sameVersion(now, o.live):
 		return false
 	}
-	look := Look{Want: o.want, Live: o.live}
-	findings, suppressed, err := Diff(look, s.rules)
+	findings, suppressed, err := Diff(Look{Want: o.want, Live: o.live}, s.rules)
 	switch {
 	case err != nil:
 		o.unknown = scrub(err.Error())
 	case len(findings) == 0, lacksRight(refusal) && o.want.GroupVersionKind().Group == "rbac.authorization.k8s.io":
 		o.decided(kspec.TierFields, suppressed, findings...)
-	case immutable(refusal) != nil:
-		s.needsRecreate(o, immutable(refusal), refusal)
 	case lacksRight(refusal):
 		s.unknown(o, "patch", refusal)
+	case immutable(refusal) != nil:
+		s.needsRecreate(o, immutable(refusal), refusal)
 	default:
+		s.byPeople(ctx, o)
 		s.unknown(o, "dry-run", refusal)
 	}
 	return true
+}
+
+// byPeople reports what people did to an object that the server does not
+// dry-run: managedFields prove it, whatever else may differ.
+func (s *sweep) byPeople(ctx context.Context, o *subject) {
+	if _, err := s.without(ctx, o); err != nil {
+		return // any patch of the object is refused: nothing can be probed
+	}
+	look := Look{Want: o.want, Live: o.live, Loose: true, PeopleOnly: true}
+	if current, err := s.probe(ctx, o, &look); !current || err != nil {
+		return
+	}
+	o.findings, o.suppressed, _ = Diff(look, s.rules) // managedFields were read before
 }
 
 // unknown records why there is no verdict; it returns true.
@@ -173,66 +185,76 @@ func names(fields []string, f kspec.Finding) bool {
 }
 
 // takeAway finds out which of the fields that people's tools own are more than
-// defaults, by a dry run without them, and settles. It returns false when the
-// object is not what was observed any more.
+// defaults, and settles. It returns false when the object is not what was
+// observed any more.
 func (s *sweep) takeAway(ctx context.Context, o *subject, look Look) bool {
-	paths, err := Intrusions(look, s.rules)
-	if err != nil {
-		o.unknown = scrub(err.Error())
-		return true
-	}
-	paths = slices.DeleteFunc(paths, neverDefault)
-	if len(paths) == 0 {
-		s.settle(o, look)
-		return true
-	}
-	look.Without, err = s.without(ctx, o, paths...)
-	switch {
-	case err == nil && !sameVersion(look.Without, o.live), apierrors.IsConflict(err), apierrors.IsNotFound(err):
+	current, err := s.probe(ctx, o, &look)
+	if !current {
 		return false
-	case err == nil:
-	case transient(err):
-		return s.halfSettle(o, look, err)
-	default:
-		return s.oneByOne(ctx, o, look, paths)
 	}
 	s.settle(o, look)
+	if err != nil { // keep what is certain
+		o.findings = slices.DeleteFunc(o.findings, func(f kspec.Finding) bool { return f.Verdict == kspec.ExtraField })
+		s.unknown(o, "dry-run", err)
+	}
 	return true
 }
 
-// neverDefault reports whether no API server sets a field by default.
-func neverDefault(p fieldpath.Path) bool { return *p[0].FieldName == "metadata" }
-
-// halfSettle keeps what is certain when the second dry run got no answer.
-func (s *sweep) halfSettle(o *subject, look Look, err error) bool {
-	s.settle(o, look)
-	o.findings = slices.DeleteFunc(o.findings, func(f kspec.Finding) bool { return f.Verdict == kspec.ExtraField })
-	return s.unknown(o, "dry-run", err)
+// probe asks, by dry runs without them, which intrusions the server would put
+// there by itself. It returns false when the object is not what was observed
+// any more, and an error when the server did not answer.
+func (s *sweep) probe(ctx context.Context, o *subject, look *Look) (current bool, err error) {
+	paths, err := Intrusions(*look, s.rules)
+	if err != nil {
+		return true, err
+	}
+	paths = slices.DeleteFunc(paths, neverDefault)
+	if len(paths) == 0 {
+		return true, nil
+	}
+	reply, err := s.without(ctx, o, paths...)
+	switch {
+	case outdated(err) || err == nil && !sameVersion(reply, o.live):
+		return false, nil
+	case err != nil && (transient(err) || denied(err)):
+		return true, err
+	case err != nil:
+		return s.oneByOne(ctx, o, look, paths)
+	}
+	look.Without = reply
+	return true, nil
 }
 
 // oneByOne takes intrusions away one at a time, because the server refused all
 // at once. One that it does not let go alone is none of its defaults.
-func (s *sweep) oneByOne(ctx context.Context, o *subject, look Look, paths []fieldpath.Path) bool {
-	look.Without = o.live.DeepCopy()
+func (s *sweep) oneByOne(ctx context.Context, o *subject, look *Look, paths []fieldpath.Path) (current bool, err error) {
+	look.Without = o.live
 	for _, p := range paths {
 		reply, err := s.without(ctx, o, p)
 		switch {
-		case err == nil && !sameVersion(reply, o.live), apierrors.IsConflict(err), apierrors.IsNotFound(err):
-			return false
-		case err != nil && transient(err):
-			return s.halfSettle(o, look, err)
-		case err != nil:
+		case outdated(err) || err == nil && !sameVersion(reply, o.live):
+			return false, nil
+		case err != nil && (transient(err) || denied(err)):
+			return true, err
+		case err != nil || !sameAt(p, reply, o.live):
 			look.Kept = append(look.Kept, p)
-		default:
-			before, _ := lookup(o.live.Object, p)
-			if after, ok := lookup(reply.Object, p); !ok || !same(before, after) {
-				look.Kept = append(look.Kept, p)
-			}
 		}
 	}
-	s.settle(o, look)
-	return true
+	return true, nil
 }
+
+// outdated reports whether err says that the object has become another.
+func outdated(err error) bool { return apierrors.IsConflict(err) || apierrors.IsNotFound(err) }
+
+// sameAt reports whether both objects have the same at the place.
+func sameAt(p fieldpath.Path, a, b *unstructured.Unstructured) bool {
+	x, inA := lookup(a.Object, p)
+	y, inB := lookup(b.Object, p)
+	return inA == inB && same(x, y)
+}
+
+// neverDefault reports whether no API server sets a field by default.
+func neverDefault(p fieldpath.Path) bool { return *p[0].FieldName == "metadata" }
 
 // without asks what the object would be without the paths.
 func (s *sweep) without(ctx context.Context, o *subject, paths ...fieldpath.Path) (*unstructured.Unstructured, error) {

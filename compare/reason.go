@@ -108,6 +108,11 @@ func lacksRight(err error) bool {
 		strings.Contains(err.Error(), "attempting to grant RBAC permissions not currently held"))
 }
 
+// denied reports whether an admission policy or webhook said no.
+func denied(err error) bool {
+	return apierrors.IsForbidden(err) || strings.Contains(err.Error(), " denied ")
+}
+
 // immutable returns the fields that the server refuses to change.
 func immutable(err error) []string {
 	status := apierrors.APIStatus(nil)

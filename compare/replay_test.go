@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -171,3 +172,6 @@ func (w world) raw(manager string, u *unstructured.Unstructured, jsonPatch strin
 		w.Fatalf("patch %s as %s: %v", u.GetName(), manager, err)
 	}
 }
+
+// notName matches what a name may not hold.
+var notName = regexp.MustCompile(`[^a-z0-9]+`)

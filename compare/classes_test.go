@@ -1,0 +1,759 @@
+package compare_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/compare"
+)
+
+const applier = "kustomize-controller"
+
+// desired returns the objects of a YAML stream as Git would have them, in the
+// namespace where they name none and are not clustered.
+func desired(t testing.TB, namespace, text string) kspec.Desired {
+	t.Helper()
+	var want kspec.Desired
+	for _, u := range decode(t, text) {
+		if u.GetNamespace() == "" && !strings.HasPrefix(u.GetKind(), "Cluster") && !clustered[u.GetKind()] {
+			u.SetNamespace(namespace)
+		}
+		want.Objects = append(want.Objects, kspec.Object{Unstructured: u, FieldManager: applier})
+	}
+	kspec.SortObjects(want.Objects)
+	return want
+}
+
+var clustered = map[string]bool{
+	"Namespace": true, "CustomResourceDefinition": true,
+	"ValidatingWebhookConfiguration": true, "MutatingWebhookConfiguration": true,
+	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
+}
+
+// deliver applies what Git has, as Flux does: without what only kspec has to
+// cope with.
+func (w world) deliver(want kspec.Desired) {
+	w.Helper()
+	for _, o := range want.Objects {
+		u := o.DeepCopy()
+		unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
+		unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+		unstructured.RemoveNestedField(u.Object, "metadata", "resourceVersion")
+		unstructured.RemoveNestedField(u.Object, "metadata", "uid")
+		unstructured.RemoveNestedField(u.Object, "status")
+		if err := w.one(applier, "apply", u); err != nil {
+			w.Fatalf("deliver %s: %v", o.ID(), err)
+		}
+	}
+}
+
+// lines writes a report in few words, a line for each field, and one for each
+// Unknown.
+func lines(rep kspec.Report) []string {
+	var all []string
+	for _, f := range rep.Findings {
+		if len(f.Fields) == 0 {
+			all = append(all, fmt.Sprintf("%s %s", f.Verdict, f.Object.Kind))
+		}
+		for _, d := range f.Fields {
+			all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %v -> %v %s", f.Verdict, d.KeyedPath, d.Desired, d.Live, d.Manager)))
+		}
+	}
+	for _, u := range rep.Unknown {
+		all = append(all, "Unknown "+u.Object.Kind+": "+u.Reason)
+	}
+	return all
+}
+
+func detect(t testing.TB, want kspec.Desired) kspec.Report {
+	t.Helper()
+	rep, err := detector(clusterOf(t, nil)).Detect(t.Context(), kspec.Target{Name: "test"}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: app
+        image: registry.example/web:1
+`
+
+// TestWhatIsNotDrift has the differences that other tools were reported to
+// call drift, and that are none.
+func TestWhatIsNotDrift(t *testing.T) {
+	tests := map[string]struct {
+		git string
+		// live is done after the delivery.
+		live func(world, kspec.Desired)
+		// instead is done in place of the delivery.
+		instead func(world, kspec.Desired)
+	}{
+		"quantities in other forms (argo-cd#21135, #1615, #12463)": {git: `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: app
+        image: registry.example/web:1
+        resources:
+          limits: {cpu: 1000m, memory: 3072Mi, ephemeral-storage: 1000M}
+          requests: {cpu: 0.5, memory: 1024Mi}
+      - name: side
+        image: registry.example/side:1
+        resources:
+          limits: {cpu: 1, memory: "1073741824"}
+`},
+		"zero values that the server leaves out (argo-cd#22546, #5116)": {git: `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  paused: false
+  minReadySeconds: 0
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      hostNetwork: false
+      hostPID: false
+      containers:
+      - name: app
+        image: registry.example/web:1
+        stdin: false
+        readinessProbe: {httpGet: {path: /, port: 80}, initialDelaySeconds: 0}
+`},
+		"empty and null objects (argo-cd#18213, #13004, traefik#1019)": {git: `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, annotations: null, labels: {}}
+spec:
+  strategy: null
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, annotations: {}}
+    spec:
+      securityContext: {}
+      nodeSelector: {}
+      tolerations: []
+      volumes: null
+      containers:
+      - name: app
+        image: registry.example/web:1
+        resources: {}
+        env: []
+        args: null
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: empty}
+data: null
+`},
+		"what only the server writes, in Git (flux2#2514, #2404)": {git: `
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  creationTimestamp: null
+  generation: 7
+  resourceVersion: "1"
+  uid: 0c1d2e3f-0000-0000-0000-000000000000
+  managedFields: [{manager: kubectl, operation: Update, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {}}]
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, creationTimestamp: null}
+    spec:
+      containers:
+      - {name: app, image: "registry.example/web:1"}
+status: {replicas: 4}
+`},
+		"ports: default protocol, TCP and UDP on one number (smd#130, k8s#113482)": {git: `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: app
+        image: registry.example/web:1
+        ports:
+        - {name: tcp, containerPort: 53}
+        - {name: udp, containerPort: 53, protocol: UDP}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec:
+  selector: {app: web}
+  ports:
+  - {name: tcp, port: 53}
+  - {name: udp, port: 53, protocol: UDP}
+`},
+		"replicas that Git leaves to an autoscaler (flux2#2514)": {git: deployment, live: func(w world, want kspec.Desired) {
+			u := want.Objects[0].Unstructured
+			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"spec":{"replicas":7}}`),
+				metav1.PatchOptions{FieldManager: "kube-controller-manager"}, "scale")
+			if err != nil {
+				w.Fatal(err)
+			}
+		}},
+		"replicas that a person scaled and Git leaves open": {git: deployment, live: func(w world, want kspec.Desired) {
+			u := want.Objects[0].Unstructured
+			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"spec":{"replicas":7}}`),
+				metav1.PatchOptions{FieldManager: "kubectl"}, "scale")
+			if err != nil {
+				w.Fatal(err)
+			}
+		}},
+		"a CA bundle that is injected (argo-cd#1487, cert-manager#4838)": {git: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: not-drift-ca-bundle}
+webhooks:
+- name: a.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Ignore
+  clientConfig: {caBundle: Cg==, service: {name: hook, namespace: nowhere}}
+  rules:
+  - {apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [things]}
+`, instead: func(w world, want kspec.Desired) {
+			u := want.Objects[0].DeepCopy()
+			hooks := u.Object["webhooks"].([]any)
+			delete(hooks[0].(map[string]any)["clientConfig"].(map[string]any), "caBundle")
+			if err := w.one(applier, "apply", u); err != nil {
+				w.Fatal(err)
+			}
+			w.raw("cainjector", u, `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"}]`)
+		}},
+		"volume claim templates with their defaults (argo-cd#11143, #16707)": {git: `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers:
+      - {name: db, image: "registry.example/db:1"}
+  volumeClaimTemplates:
+  - metadata: {name: data, creationTimestamp: null}
+    spec:
+      accessModes: [ReadWriteOnce]
+      resources: {requests: {storage: 1024Mi}}
+    status: {}
+`},
+		"addresses and node ports that were assigned (argo-cd#18764)": {git: `
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  selector: {app: web}
+  ports:
+  - {port: 80}
+`},
+		"rules that a controller gathers (kapp#140)": {git: `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: not-drift-aggregated}
+aggregationRule: {clusterRoleSelectors: [{matchLabels: {aggregate-to: not-drift}}]}
+rules: []
+`, live: func(w world, want kspec.Desired) {
+			u := want.Objects[0].DeepCopy()
+			u.Object["rules"] = []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get"}}}
+			if err := w.one("clusterrole-aggregation-controller", "apply", u); err != nil {
+				w.Fatal(err)
+			}
+		}},
+		"rules: null (argo-cd docs)": {git: `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: nothing}
+rules: null
+`},
+		"objects that people created and Flux took over (k8s#99003, gitops-engine#727)": {git: deployment, instead: func(w world, want kspec.Desired) {
+			for _, o := range want.Objects {
+				if err := w.one("kubectl-client-side-apply", "create", o.DeepCopy()); err != nil {
+					w.Fatal(err)
+				}
+			}
+			w.deliver(want)
+		}},
+		"a Service that a person created": {git: `
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  ports:
+  - {port: 80}
+`, instead: func(w world, want kspec.Desired) {
+			if err := w.one("kubectl-create", "create", want.Objects[0].DeepCopy()); err != nil {
+				w.Fatal(err)
+			}
+			w.deliver(want)
+		}},
+		"a rollout restarted by hand": {git: deployment, live: func(w world, want kspec.Desired) {
+			w.raw("kubectl-rollout", want.Objects[0].Unstructured, `[{"op":"add","path":"/spec/template/metadata/annotations","value":{"kubectl.kubernetes.io/restartedAt":"2026-11-22T11:00:00Z"}}]`)
+		}},
+		"marks that the engine and its tools leave": {git: deployment, instead: func(w world, want kspec.Desired) {
+			u := want.Objects[0].DeepCopy()
+			u.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
+			u.SetAnnotations(map[string]string{"deployment.kubernetes.io/revision": "3", "kubectl.kubernetes.io/last-applied-configuration": "{}"})
+			if err := w.one(applier, "apply", u); err != nil {
+				w.Fatal(err)
+			}
+		}},
+		"a status that a person wrote": {git: deployment, live: func(w world, want kspec.Desired) {
+			u := want.Objects[0].Unstructured
+			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"status":{"observedGeneration":9}}`),
+				metav1.PatchOptions{FieldManager: "kubectl-edit"}, "status")
+			if err != nil {
+				w.Fatal(err)
+			}
+		}},
+		"a Secret with stringData": {git: `
+apiVersion: v1
+kind: Secret
+metadata: {name: db}
+data: {user: d2Vi}
+stringData: {password: hunter2}
+`},
+		"a policy with defaults": {git: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: not-drift-policy}
+spec:
+  paramKind: {apiVersion: v1, kind: ConfigMap}
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}
+    excludeResourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments], resourceNames: [x]}
+  matchConditions:
+  - {name: b, expression: "true"}
+  - {name: a, expression: "true"}
+  variables:
+  - {name: z, expression: "object.metadata.name"}
+  validations:
+  - {expression: "variables.z != ''", message: must have a name}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: not-drift-policy}
+spec:
+  policyName: not-drift-policy
+  validationActions: [Warn, Audit]
+  paramRef: {name: params, namespace: nowhere, parameterNotFoundAction: Allow}
+  matchResources: {namespaceSelector: {matchLabels: {nowhere: "true"}}}
+`},
+		"a policy with defaults that a person created": {git: `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: not-drift-binding}
+spec:
+  policyName: not-drift-policy
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {nowhere: "true"}}}
+`, instead: func(w world, want kspec.Desired) {
+			if err := w.one("kubectl-create", "create", want.Objects[0].DeepCopy()); err != nil {
+				w.Fatal(err)
+			}
+			w.deliver(want)
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ns := strings.Trim(strings.ToLower(notName.ReplaceAllString("not-drift-"+name, "-")), "-")
+			ns = strings.Trim(ns[:min(len(ns), 50)], "-")
+			w.namespace(ns)
+			want := desired(t, ns, tt.git)
+			before := want.Objects[0].DeepCopy()
+			if tt.instead != nil {
+				tt.instead(w, want)
+			} else {
+				w.deliver(want)
+			}
+			if tt.live != nil {
+				tt.live(w, want)
+			}
+			rep := detect(t, want)
+			if diff := cmp.Diff([]string(nil), lines(rep)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if !rep.InSync() {
+				t.Error("not in sync")
+			}
+			if diff := cmp.Diff(before.Object, want.Objects[0].Object); diff != "" {
+				t.Errorf("Detect changed what it was given:\n%s", diff)
+			}
+		})
+	}
+}
+
+const widgets = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.compare.example}
+spec:
+  group: compare.example
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, default: 3}
+              weight: {type: number}
+              mode: {type: string, default: fast}
+              limits: {type: object, additionalProperties: {x-kubernetes-int-or-string: true}}
+              parts:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [name, side]
+                items:
+                  type: object
+                  required: [name]
+                  properties:
+                    name: {type: string}
+                    side: {type: string, default: left}
+                    color: {type: string, default: red}
+              tags: {type: array, x-kubernetes-list-type: set, items: {type: string}}
+              steps: {type: array, items: {type: object, properties: {run: {type: string}, when: {type: string, default: all}}}}
+`
+
+// TestCustomResources has what structured lists, defaults and pruning of a
+// CustomResourceDefinition do (kubecost#4819, ESO#6797, flux2#5715).
+func TestCustomResources(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("custom-resources")
+	w.do(applier, "apply", widgets)
+	const git = `
+apiVersion: compare.example/v1
+kind: Widget
+metadata: {name: NAME}
+spec:
+  weight: 0.5
+  limits: {cpu: 1, memory: "1"}
+  parts:
+  - {name: wheel}
+  - {name: wheel, side: right, color: blue}
+  tags: [b, a]
+  steps: [{run: x}]
+`
+	tests := map[string]struct {
+		git, patch string
+		want       []string
+	}{
+		"in sync": {},
+		"a default changed by a person": {
+			patch: `[{"op":"replace","path":"/spec/mode","value":"slow"}]`,
+			want:  []string{"ExtraField /spec/mode <nil> -> slow kubectl-edit"},
+		},
+		"a default written out by a person": {
+			patch: `[{"op":"replace","path":"/spec/mode","value":"slow"},{"op":"replace","path":"/spec/mode","value":"fast"}]`,
+		},
+		"a key that is defaulted": {
+			patch: `[{"op":"replace","path":"/spec/parts/1/color","value":"green"}]`,
+			want:  []string{"Changed /spec/parts/[name=wheel,side=right]/color blue -> green kubectl-edit"},
+		},
+		"an item of a set gone": {
+			patch: `[{"op":"replace","path":"/spec/tags","value":["a","c"]}]`,
+			want:  []string{"Changed /spec/tags [b a] -> [a c] kubectl-edit"},
+		},
+		"an item of a set added": {
+			patch: `[{"op":"add","path":"/spec/tags/-","value":"c"}]`,
+			want:  []string{"ExtraField /spec/tags/[=c] <nil> -> c kubectl-edit"},
+		},
+		"an atomic list": {
+			patch: `[{"op":"add","path":"/spec/steps/-","value":{"run":"y"}}]`,
+			want:  []string{"Changed /spec/steps [map[run:x]] -> [map[run:x when:all] map[run:y when:all]] kubectl-edit"},
+		},
+		"a float": {
+			patch: `[{"op":"replace","path":"/spec/weight","value":0.25}]`,
+			want:  []string{"Changed /spec/weight 0.5 -> 0.25 kubectl-edit"},
+		},
+		"a field that the schema does not have": {
+			git:  strings.Replace(git, "weight: 0.5", "wieght: 0.5", 1),
+			want: []string{"Unknown Widget: dry-run: internal error: failed to create typed patch object (custom-resources/a-field-that-the-schema-does-not-have; compare.example/v1, Kind=Widget): .spec.wieght: field not declared in schema"},
+		},
+		"an item twice (k8s#118725)": {
+			git:  strings.Replace(git, "- {name: wheel}\n", "- {name: wheel}\n  - {name: wheel}\n", 1),
+			want: []string{`Unknown Widget: dry-run: internal error: failed to create typed patch object (custom-resources/an-item-twice-k8s-118725; compare.example/v1, Kind=Widget): .spec.parts: duplicate entries for key [name="wheel",side="left"]`},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := world{t, w.client, w.mapper}
+			name := strings.ToLower(notName.ReplaceAllString(name, "-"))
+			want := desired(t, "custom-resources", strings.Replace(git, "NAME", name, 1))
+			want.Objects[0].SetName(strings.TrimSuffix(name, "-") + strings.Repeat("x", strings.Count(name, "(")))
+			w.deliver(want)
+			if tt.patch != "" {
+				w.raw("kubectl-edit", want.Objects[0].Unstructured, tt.patch)
+			}
+			if tt.git != "" {
+				n := want.Objects[0].GetName()
+				want = desired(t, "custom-resources", tt.git)
+				want.Objects[0].SetName(n)
+			}
+			if diff := cmp.Diff(tt.want, lines(detect(t, want))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestWhatIsDrift has what other tools were reported to miss.
+func TestWhatIsDrift(t *testing.T) {
+	edit := func(patch string) func(world, kspec.Desired) {
+		return func(w world, want kspec.Desired) { w.raw("kubectl-edit", want.Objects[0].Unstructured, patch) }
+	}
+	tests := map[string]struct {
+		git  string
+		live func(world, kspec.Desired)
+		want []string
+	}{
+		"a field that Git dropped and the engine has not (flux2#2099)": {
+			git: deployment,
+			live: func(w world, want kspec.Desired) {
+				u := want.Objects[0].DeepCopy()
+				_ = unstructured.SetNestedField(u.Object, int64(77), "spec", "progressDeadlineSeconds")
+				_ = unstructured.SetNestedField(u.Object, "old", "metadata", "annotations", "note")
+				if err := w.one(applier, "apply", u); err != nil {
+					w.Fatal(err)
+				}
+			},
+			want: []string{
+				"ExtraField /metadata/annotations/note <nil> -> old kustomize-controller",
+				"ExtraField /spec/progressDeadlineSeconds <nil> -> 77 kustomize-controller",
+			},
+		},
+		"a label and an annotation that a person added (argo-cd#8767)": {
+			git: deployment,
+			live: edit(`[{"op":"add","path":"/metadata/labels","value":{"x":"1"}},
+				{"op":"add","path":"/metadata/annotations","value":{"a.example/b":"2"}}]`),
+			want: []string{
+				"ExtraField /metadata/annotations/a.example~1b <nil> -> 2 kubectl-edit",
+				"ExtraField /metadata/labels/x <nil> -> 1 kubectl-edit",
+			},
+		},
+		"a security context that a person added": {
+			git:  deployment,
+			live: edit(`[{"op":"add","path":"/spec/template/spec/containers/0/securityContext","value":{"privileged":true,"runAsUser":0}}]`),
+			want: []string{
+				"ExtraField /spec/template/spec/containers/[name=app]/securityContext/privileged <nil> -> true kubectl-edit",
+				"ExtraField /spec/template/spec/containers/[name=app]/securityContext/runAsUser <nil> -> 0 kubectl-edit",
+			},
+		},
+		"a volume switched, which cannot be taken away alone": {
+			git: deployment + "      volumes: [{name: v, emptyDir: {}}]\n",
+			live: edit(`[{"op":"remove","path":"/spec/template/spec/volumes/0/emptyDir"},
+				{"op":"add","path":"/spec/template/spec/volumes/0/hostPath","value":{"path":"/"}},
+				{"op":"add","path":"/spec/template/spec/hostPID","value":true}]`),
+			want: []string{
+				"ExtraField /spec/template/spec/hostPID <nil> -> true kubectl-edit",
+				"ExtraField /spec/template/spec/volumes/[name=v]/hostPath/path <nil> -> / kubectl-edit",
+				"Unknown Deployment: dry-run: invalid: Deployment.apps \"web\" is invalid: spec.template.spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+			},
+		},
+		"a finalizer that Git sets is gone": {
+			git:  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, finalizers: [example.com/guard]}\n",
+			live: edit(`[{"op":"remove","path":"/metadata/finalizers"}]`),
+			want: []string{"Changed /metadata/finalizers [example.com/guard] -> <nil>"},
+		},
+		"another engine took a field over": {
+			git: deployment + "      priorityClassName: low\n",
+			live: func(w world, want kspec.Desired) {
+				u := want.Objects[0].DeepCopy()
+				_ = unstructured.SetNestedField(u.Object, "high", "spec", "template", "spec", "priorityClassName")
+				if err := w.one("argocd-controller", "apply", u); err != nil {
+					w.Fatal(err)
+				}
+			},
+			want: []string{"Changed /spec/template/spec/priorityClassName low -> high argocd-controller"},
+		},
+		"Git moved on": {
+			git: deployment,
+			live: func(w world, want kspec.Desired) {
+				_ = unstructured.SetNestedField(want.Objects[0].Object, int64(4), "spec", "replicas")
+			},
+			want: []string{"Changed /spec/replicas 4 -> 1"},
+		},
+		"an immutable field": {
+			git: deployment,
+			live: func(w world, want kspec.Desired) {
+				u := want.Objects[0].Object
+				_ = unstructured.SetNestedField(u, "other", "spec", "selector", "matchLabels", "app")
+				_ = unstructured.SetNestedField(u, "other", "spec", "template", "metadata", "labels", "app")
+			},
+			want: []string{
+				"Changed /spec/selector/matchLabels/app other -> web kustomize-controller",
+				"Changed /spec/template/metadata/labels/app other -> web kustomize-controller",
+			},
+		},
+		"immutable claim templates": {
+			git: `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers: [{name: db, image: "registry.example/db:1", resources: {limits: {memory: 1024Mi}}}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1024Mi}}}
+`,
+			live: func(_ world, want kspec.Desired) {
+				claim := want.Objects[0].Object["spec"].(map[string]any)["volumeClaimTemplates"].([]any)[0].(map[string]any)
+				_ = unstructured.SetNestedField(claim, "2Gi", "spec", "resources", "requests", "storage")
+			},
+			want: []string{"Changed /spec/volumeClaimTemplates/0/spec/resources/requests/storage 2Gi -> 1Gi kustomize-controller"},
+		},
+		"an invalid manifest": {
+			git: deployment,
+			live: func(_ world, want kspec.Desired) {
+				_ = unstructured.SetNestedField(want.Objects[0].Object, int64(-3), "spec", "replicas")
+			},
+			want: []string{"Unknown Deployment: dry-run: invalid: Deployment.apps \"web\" is invalid: spec.replicas: Invalid value: [redacted]: must be greater than or equal to 0"},
+		},
+		"a kind that nobody knows": {
+			git:  "apiVersion: unknown.example/v1\nkind: Thing\nmetadata: {name: a}\n",
+			live: func(world, kspec.Desired) {},
+			want: []string{"Unknown Thing: the cluster does not know the kind unknown.example/v1 Thing"},
+		},
+		"no namespace": {
+			git:  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: no-namespace}\n",
+			live: func(_ world, want kspec.Desired) { want.Objects[0].SetNamespace("") },
+			want: []string{"Unknown ConfigMap: a ConfigMap needs a namespace and has none"},
+		},
+		"a SOPS file": {
+			git:  "apiVersion: v1\nkind: Secret\nmetadata: {name: sops}\ndata: {a: eA==}\n",
+			live: func(_ world, want kspec.Desired) { want.Objects[0].Object["sops"] = map[string]any{"mac": "x"} },
+			want: []string{"Unknown Secret: encrypted with SOPS: kspec has no key and cannot compare it"},
+		},
+		"an object that waits for its finalizer": {
+			git: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: going, finalizers: [example.com/guard]}\n",
+			live: func(w world, want kspec.Desired) {
+				if err := w.one("kubectl", "delete", want.Objects[0].Unstructured); err != nil {
+					w.Fatal(err)
+				}
+			},
+			want: []string{"Missing ConfigMap"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ns := strings.ToLower(notName.ReplaceAllString("drift-"+name, "-"))
+			ns = strings.Trim(ns[:min(len(ns), 50)], "-")
+			w.namespace(ns)
+			want := desired(t, ns, tt.git)
+			if !strings.HasPrefix(name, "a kind") {
+				w.deliver(want)
+			}
+			tt.live(w, want)
+			rep := detect(t, want)
+			if diff := cmp.Diff(tt.want, lines(rep)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if rep.InSync() {
+				t.Error("in sync")
+			}
+		})
+	}
+}
+
+func TestObjectsOfATerminatingNamespaceAreMissing(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("terminating")
+	want := desired(t, "terminating", "{apiVersion: v1, kind: Namespace, metadata: {name: terminating}}\n---\n"+deployment)
+	// Without a namespace controller the namespace stays Terminating.
+	w.do("kubectl", "delete", "{apiVersion: v1, kind: Namespace, metadata: {name: terminating}}")
+	rep := detect(t, want)
+	if diff := cmp.Diff([]string{"Missing Namespace", "Missing Deployment"}, lines(rep)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := rep.Findings[1].Message; !strings.Contains(got, "its namespace is being deleted") {
+		t.Errorf("message is %q", got)
+	}
+}
+
+func TestListingAndFetchingSeeTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("many")
+	var text strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&text, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%02d}\ndata: {v: \"%d\"}\n---\n", i, i)
+		fmt.Fprintf(&text, "apiVersion: v1\nkind: Secret\nmetadata: {name: s%02d}\nstringData: {v: \"%d\"}\n---\n", i, i)
+	}
+	want := desired(t, "many", text.String())
+	w.deliver(want)
+	w.do("kubectl", "delete", "{apiVersion: v1, kind: ConfigMap, metadata: {name: c03, namespace: many}}")
+	w.raw("kubectl-edit", want.Objects[7].Unstructured, `[{"op":"replace","path":"/data/v","value":"x"}]`)
+	d := compare.New(
+		compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return clusterOf(t, nil), nil }),
+		compare.Options{PageSize: 5},
+	)
+	rep, err := d.Detect(t.Context(), kspec.Target{Name: "many", Cluster: "named"}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"Missing ConfigMap", "Changed /data/v 7 -> x kubectl-edit"}, lines(rep)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	requests := kspec.Requests{List: 3, Get: 12 + 1, Patch: 23}
+	if diff := cmp.Diff(requests, rep.Coverage.Requests); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if rep.Cluster != "named" || rep.Coverage.Objects != 24 {
+		t.Errorf("report is of %q with %d objects", rep.Cluster, rep.Coverage.Objects)
+	}
+}
+
+// caBundle is a certificate, as an injector would put it.
+const caBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURBVENDQWVtZ0F3SUJBZ0lVWnBhZVJiTnMycU5WZGFPSDRNcDYzQ2ZoTWxzd0RRWUpLb1pJaHZjTkFRRUwKQlFBd0R6RU5NQXNHQTFVRUF3d0VkR1Z6ZERBZ0Z3MHlOakV4TWpJeU1ESTBOVEJhR0E4eU1USTJNVEF5T1RJdwpNalExTUZvd0R6RU5NQXNHQTFVRUF3d0VkR1Z6ZERDQ0FTSXdEUVlKS29aSWh2Y05BUUVCQlFBRGdnRVBBRENDCkFRb0NnZ0VCQUlhVEU5amxhc0VTeXRBbTQyUFhqbTNjY3lSWlBWaE9EQjR2WEFCYVd1clZ6N0V6TFVXc0JYNncKNk9Qdy9BMXk1bTlUMnRrQlk2eHIzTWFZZG5UaldpYXVUTzByYmsxeFBrandqRzVJd1VGU1dzY2xqcjQyNm9tUgpZaVZobnZyc0Qxa0xnMmdya052NTl4Mzd2OUt0ODBBQmpNWEN5cDV3V2pCdlRlREI3a0luQlhVQkI2RDNsUU95Cjh1eEhpV0NJWncxTzZaNlNZRHlxVHBlMDJQb2E4VmxXWDNvYm9qRklNZFhTRVE1RFU4L3dBblJKblVSYWtZRkkKWG9sQUVmSHNidGE2ZzB1SUp4MjBzWjVhL1ExVVE4c1hNQzNyTnp0U0diRFY3SlcyblJaenQrQS9rWkppWUNnOQpGYUZJOHVPbjloMG5XVkt2WHc1SzM1TjB2T3d0amhNQ0F3RUFBYU5UTUZFd0hRWURWUjBPQkJZRUZBMnlTUGh5CktsdEpUTkljRnlKT1JLOGxqRVF5TUI4R0ExVWRJd1FZTUJhQUZBMnlTUGh5S2x0SlROSWNGeUpPUks4bGpFUXkKTUE4R0ExVWRFd0VCL3dRRk1BTUJBZjh3RFFZSktvWklodmNOQVFFTEJRQURnZ0VCQUZrTmZZS1RaZUVCTjB2Qgo2d0tWVXpUcFo1ejR1NGFPRGdvd0NIeThwcVJwT3QrbDZaQVZNYWtZYmJXUjB2TmtUQUZDcERnVXRIWXJZMXN1CldQMTNveExOV1ZmMjlDZTJha3J5cGg0bTVFcEwza2hPaEdLT0hJSHEwcmFIVEFLekJwa240azRlRHZ2Q281UVMKR0FhclJuU0kwemtPbUJpbHdwK1hkRkVYSEpqUjZSWmpML2ViOUR6OGk1YmY5cUxOSWRZa2ZXNTJKZytsZk04aQo2bG9McXdEa21SL1lhSnJzZmUrcnNEbml2NUMvZnRrZ2ZFY3ZIbnBRbkJwODZYWHBjeElwOERJK0NtK2s3OWQ0CkNiNWVPemlSNlgvY3lFRUtNaWhjVHRQenN3YnNDYzBWTWs3UHE5RjVxejF4Z01RV3g4L2pCaGNqRnVuUVp1T3EKZXpBdkRUST0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="

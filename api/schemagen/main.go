@@ -32,7 +32,7 @@ func main() {
 }
 
 func run() error {
-	files, err := filepath.Glob(from + "/*.yaml")
+	files, err := filepath.Glob(from + "/kspec.io_*.yaml")
 	if err != nil {
 		return err
 	}

@@ -2,37 +2,24 @@ package render_test
 
 import (
 	"io/fs"
-	"path"
 	"testing"
 
 	"github.com/cloudcwfranck/kspec"
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/fixtures"
 	"github.com/cloudcwfranck/kspec/render"
-	"sigs.k8s.io/yaml"
 )
 
-// targetOf makes the target of the only ClusterSpec below clusters.
+// targetOf makes the target of the only ClusterSpec of a repo.
 func targetOf(t testing.TB, repo fs.FS) kspec.Target {
 	t.Helper()
-	files, err := fs.Glob(repo, "clusters/*/clusterspec.yaml")
-	if err != nil || len(files) != 1 {
-		t.Fatalf("want one clusterspec.yaml, got %v, %v", files, err)
+	set, errs := v1alpha1.Load(repo)
+	if len(errs) > 0 || len(set.Specs) != 1 {
+		t.Fatalf("want one ClusterSpec, got %d: %v", len(set.Specs), errs)
 	}
-	data, err := fs.ReadFile(repo, files[0])
+	target, err := set.Specs[0].Doc.Target(set.Specs[0].Source, kspec.Revision{})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var spec v1alpha1.ClusterSpec
-	if err := yaml.UnmarshalStrict(data, &spec); err != nil {
-		t.Fatal(err)
-	}
-	engine := kspec.Engine(spec.Spec.Delivery.Engine)
-	target := kspec.Target{Name: spec.Name, Source: kspec.Source{File: files[0], Line: 1}, Delivery: kspec.Delivery{
-		Engine: engine, Path: spec.Spec.Delivery.Path, FieldManager: engine.DefaultFieldManager(),
-	}}
-	for _, m := range spec.Spec.Manifests {
-		target.Overlays = append(target.Overlays, kspec.Overlay{Path: path.Clean(m.Path), FieldManager: engine.DefaultFieldManager(), Namespace: m.Namespace})
 	}
 	return target
 }

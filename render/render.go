@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
+	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 )
 
 // Options configure a [Renderer]; the zero value works.
@@ -91,6 +92,8 @@ type item struct {
 func (j *job) fail(src kspec.Source, err error) {
 	if p := (*placeError)(nil); errors.As(err, &p) {
 		src.File, src.Line = p.file, p.line
+	} else if f := (*v1alpha1.FieldError)(nil); errors.As(err, &f) {
+		src.File, src.Line = f.File, f.Line
 	} else if src.File != "" {
 		err = at(src.File, src.Line, err)
 	}

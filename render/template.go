@@ -1,9 +1,331 @@
 package render
 
 import (
+	"bytes"
 	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/cloudcwfranck/kspec"
+	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 )
 
-func (j *job) templates(context.Context) []kspec.File { return nil }
+//go:embed templates
+var builtin embed.FS
+
+// template is a folder with a kustomization and a PolicyTemplate beside it.
+type template struct {
+	v1alpha1.PolicyTemplate
+	fsys fs.FS
+	dir  string
+	// file and line are of the PolicyTemplate; file is "" for a template that
+	// comes with kspec.
+	file string
+	line int
+}
+
+// template finds a template by name: in templates/<name>, among those that come
+// with kspec, or anywhere in the tree.
+func (j *job) template(name string) (template, error) {
+	usual := path.Join("templates", name)
+	ours, err := j.templateIn(j.tree, usual, name)
+	if err != nil {
+		return template{}, err
+	}
+	own, err := j.templateIn(builtin, usual, name)
+	switch {
+	case err != nil:
+		return template{}, err
+	case ours != nil && own != nil:
+		return template{}, at(ours.file, ours.line, fmt.Errorf("template %q: a template of that name comes with kspec: choose another", name))
+	case ours != nil:
+		return *ours, nil
+	case own != nil:
+		own.file = ""
+		return *own, nil
+	}
+	found, err := j.templatesNamed(name)
+	if err != nil {
+		return template{}, err
+	}
+	switch len(found) {
+	case 0:
+		return template{}, fmt.Errorf("template %q: the repo has no PolicyTemplate of that name beside a kustomization, and none comes with kspec", name)
+	case 1:
+		return found[0], nil
+	default:
+		return template{}, at(found[0].file, found[0].line, fmt.Errorf("template %q: there is another in %s", name, found[1].file))
+	}
+}
+
+// templatesNamed searches the whole tree.
+func (j *job) templatesNamed(name string) ([]template, error) {
+	var found []template
+	err := fs.WalkDir(j.tree, ".", func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if dir != "." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		t, err := j.templateIn(j.tree, dir, name)
+		if t != nil {
+			found = append(found, *t)
+		}
+		return err
+	})
+	return found, err
+}
+
+// templateIn returns the template of that name in a folder, nil when there is
+// none.
+func (j *job) templateIn(fsys fs.FS, dir, name string) (*template, error) {
+	v := newView(fsys, j.limits)
+	kustomization, err := v.kustomization(dir)
+	if err != nil || kustomization == "" {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		file := path.Join(dir, e.Name())
+		if e.IsDir() || file == kustomization || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
+			continue
+		}
+		t, err := templateOf(v, file, name)
+		if err != nil || t != nil {
+			if t != nil {
+				t.fsys, t.dir = fsys, dir
+			}
+			return t, err
+		}
+	}
+	return nil, nil
+}
+
+// templateOf returns the PolicyTemplate of that name in a file. What else is
+// wrong in the file is for others to say.
+func templateOf(v *view, file, name string) (*template, error) {
+	data, err := v.file(file)
+	if err != nil {
+		return nil, err
+	}
+	docs, errs := v1alpha1.Decode(file, data)
+	for _, d := range docs {
+		if t, ok := d.Object.(*v1alpha1.PolicyTemplate); ok && t.Name == name {
+			return &template{PolicyTemplate: *t, file: file, line: d.Source.Line}, nil
+		}
+	}
+	if len(errs) > 0 && bytes.Contains(data, []byte("PolicyTemplate")) && bytes.Contains(data, []byte(name)) {
+		return nil, errs[0]
+	}
+	return nil, nil
+}
+
+func isTemplate(apiVersion, kind string) bool {
+	return kind == "PolicyTemplate" && strings.HasPrefix(apiVersion, "kspec.io/")
+}
+
+// build makes the objects of a template, before parameters.
+func (j *job) build(ctx context.Context, t template) ([]built, error) {
+	objects, err := newScanner(newView(t.fsys, j.limits)).overlay(ctx, j.timeout, t.dir)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(objects, func(b built) bool {
+		return isTemplate(b.object.GetAPIVersion(), b.object.GetKind())
+	}), nil
+}
+
+// templates renders the policies of the target. It adds their objects to
+// j.objects and returns the files that deliver them.
+func (j *job) templates(ctx context.Context) []kspec.File {
+	broken := len(j.unknown) > 0
+	var rendered []policy
+	for _, use := range j.target.Templates {
+		policies, err := j.use(ctx, use)
+		if err != nil {
+			j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line, Template: use.Name}, err)
+			broken = true
+			continue
+		}
+		rendered = append(rendered, policies...)
+	}
+	rendered = j.undeclared(rendered)
+	files, err := j.deliver(rendered)
+	if err != nil {
+		j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
+		return nil
+	}
+	if broken {
+		return nil // what is missing here must not be deleted there
+	}
+	return files
+}
+
+// policy is one object of a template, with its parameters in place.
+type policy struct {
+	*unstructured.Unstructured
+	template template
+}
+
+// use renders one template with its parameters, once per namespace where an
+// object asks for it. In mode monitor everything is checked and nothing kept.
+func (j *job) use(ctx context.Context, use kspec.TemplateUse) ([]policy, error) {
+	t, err := j.template(use.Name)
+	if err != nil {
+		return nil, err
+	}
+	values, err := parameters(t.Spec.Parameters, use.Parameters)
+	if err != nil {
+		return nil, fmt.Errorf("template %q: %w", use.Name, err)
+	}
+	objects, err := j.build(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("template %q: %w", use.Name, err)
+	}
+	var policies []policy
+	for _, o := range objects {
+		more, err := j.instances(o.object, values)
+		if err != nil {
+			return nil, fmt.Errorf("template %q: %s %q: %w", use.Name, o.object.GetKind(), o.object.GetName(), err)
+		}
+		for _, u := range more {
+			policies = append(policies, policy{u, t})
+		}
+	}
+	if j.target.Enforcement != kspec.Audit && j.target.Enforcement != kspec.Enforce {
+		return nil, nil
+	}
+	j.rename(policies)
+	return policies, nil
+}
+
+// instances returns an object once, or once per namespace when it mentions
+// {{kspec.namespace}}, without those whose conditions do not hold.
+func (j *job) instances(u *unstructured.Unstructured, values map[string]value) ([]*unstructured.Unstructured, error) {
+	all := j.reserved(values)
+	namespaces := []string{""}
+	if mentions(u.Object, "kspec.namespace") {
+		namespaces = included(j.target.Scope)
+		if len(namespaces) == 0 {
+			namespaces = []string{"none"} // to find its mistakes all the same
+		}
+	}
+	var made []*unstructured.Unstructured
+	for _, ns := range namespaces {
+		all["kspec.namespace"] = value{"string", ns}
+		object, err := substitute(u.Object, all)
+		if err != nil {
+			return nil, err
+		}
+		out := &unstructured.Unstructured{Object: object}
+		keep, err := j.conditions(out)
+		if err != nil {
+			return nil, err
+		}
+		if keep && (ns != "none" || len(included(j.target.Scope)) > 0) {
+			made = append(made, out)
+		}
+	}
+	return made, nil
+}
+
+// The annotations of template objects that say when they are delivered.
+const (
+	whenMode      = "kspec.io/enforcement"
+	whenParameter = "kspec.io/when"
+)
+
+// conditions removes the annotations with conditions from an object and reports
+// whether they hold.
+func (j *job) conditions(u *unstructured.Unstructured) (bool, error) {
+	annotations, _, _ := unstructured.NestedMap(u.Object, "metadata", "annotations")
+	if annotations == nil {
+		return true, nil
+	}
+	keep := true
+	if mode, ok := annotations[whenMode]; ok {
+		if mode != string(kspec.Audit) && mode != string(kspec.Enforce) {
+			return false, fmt.Errorf("annotation %s: want audit or enforce", whenMode)
+		}
+		keep = mode == string(j.target.Enforcement)
+	}
+	if when, ok := annotations[whenParameter]; ok {
+		yes, isBool := when.(bool)
+		if !isBool {
+			return false, fmt.Errorf("annotation %s: want a parameter of type bool", whenParameter)
+		}
+		keep = keep && yes
+	}
+	delete(annotations, whenMode)
+	delete(annotations, whenParameter)
+	if len(annotations) == 0 {
+		unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
+		return keep, nil
+	}
+	return keep, unstructured.SetNestedMap(u.Object, annotations, "metadata", "annotations")
+}
+
+// reserved returns the values with those that kspec itself provides.
+func (j *job) reserved(values map[string]value) map[string]value {
+	all := map[string]value{
+		"kspec.target":            {"string", j.target.Name},
+		"kspec.validationActions": {"list", validationActions(j.target.Enforcement)},
+		"kspec.namespaceSelector": {"map", namespaceSelector(j.target.Scope)},
+	}
+	for name, v := range values {
+		all[name] = v
+	}
+	return all
+}
+
+// validationActions returns what a ValidatingAdmissionPolicy does about an
+// object that breaks it.
+func validationActions(e kspec.Enforcement) []any {
+	if e == kspec.Enforce {
+		return []any{"Deny", "Audit"}
+	}
+	return []any{"Warn", "Audit"}
+}
+
+// system are the namespaces that no policy of kspec may touch: without them
+// the cluster, or kspec, cannot repair itself.
+func system() []string {
+	return []string{"kspec-system", "kube-node-lease", "kube-public", "kube-system"}
+}
+
+// included returns the namespaces that the scope names, sorted.
+func included(s kspec.Scope) []string {
+	names := slices.DeleteFunc(slices.Clone(s.Include), func(n string) bool {
+		return slices.Contains(s.Exclude, n) || slices.Contains(system(), n)
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// namespaceSelector returns the scope as a label selector for namespaces.
+func namespaceSelector(s kspec.Scope) map[string]any {
+	term := func(operator string, names []string) any {
+		names = slices.Clone(names)
+		slices.Sort(names)
+		var values []any
+		for _, n := range slices.Compact(names) {
+			values = append(values, n)
+		}
+		return map[string]any{"key": "kubernetes.io/metadata.name", "operator": operator, "values": values}
+	}
+	terms := []any{term("NotIn", slices.Concat(system(), s.Exclude))}
+	if len(s.Include) > 0 {
+		terms = append(terms, term("In", s.Include))
+	}
+	return map[string]any{"matchExpressions": terms}
+}

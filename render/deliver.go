@@ -1,0 +1,275 @@
+package render
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// OwnerLabel is on every object that kspec renders of a template; its value is
+// the name of the ClusterSpec.
+const OwnerLabel = "kspec.io/owner"
+
+const (
+	longestName  = 253
+	longestLabel = 63
+	header       = "# Rendered by kspec from "
+)
+
+// rename gives the objects of a template names that say whose they are, and
+// makes them safe to deliver.
+func (j *job) rename(policies []policy) {
+	renamed := map[string]string{}
+	for _, p := range policies {
+		if p.GetKind() == "ValidatingAdmissionPolicy" {
+			renamed[p.GetName()] = j.name(p.GetName())
+		}
+	}
+	for _, p := range policies {
+		switch p.GetKind() {
+		case "ValidatingAdmissionPolicyBinding":
+			of, _, _ := unstructured.NestedString(p.Object, "spec", "policyName")
+			if name, ok := renamed[of]; ok {
+				_ = unstructured.SetNestedField(p.Object, name, "spec", "policyName") // spec is a map: it held policyName
+			}
+			p.SetName(j.name(p.GetName()))
+		case "ValidatingAdmissionPolicy", "NetworkPolicy", "ResourceQuota", "LimitRange":
+			p.SetName(j.name(p.GetName()))
+		case "Namespace":
+			j.tame(p.Unstructured)
+		}
+	}
+}
+
+// name returns kspec-<target>-<rule>, cut with a hash where it is too long.
+func (j *job) name(rule string) string {
+	return cut("kspec-"+j.target.Name+"-"+rule, longestName)
+}
+
+func cut(name string, longest int) string {
+	if len(name) <= longest {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return strings.TrimRight(name[:longest-9], "-.") + "-" + hex.EncodeToString(sum[:4])
+}
+
+// tame removes from a Namespace the labels that make Pod Security deny, unless
+// the target enforces.
+func (j *job) tame(u *unstructured.Unstructured) {
+	if j.target.Enforcement == kspec.Enforce {
+		return
+	}
+	labels := u.GetLabels()
+	delete(labels, "pod-security.kubernetes.io/enforce")
+	delete(labels, "pod-security.kubernetes.io/enforce-version")
+	u.SetLabels(labels)
+}
+
+// own marks an object as kspec's, and a Namespace as one that must outlive the
+// file that declares it: the engines delete what is gone from Git, and with a
+// Namespace all that is in it.
+func (j *job) own(u *unstructured.Unstructured) {
+	labels := u.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[OwnerLabel] = cut(j.target.Name, longestLabel)
+	u.SetLabels(labels)
+	if u.GetKind() != "Namespace" {
+		return
+	}
+	annotations := u.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"
+	annotations["argocd.argoproj.io/sync-options"] = "Prune=false"
+	u.SetAnnotations(annotations)
+}
+
+// undeclared returns the policies that no overlay declares. An overlay that
+// says all that a template says is enough; one that says less is told so,
+// because two declarations of one object undo each other.
+func (j *job) undeclared(policies []policy) []policy {
+	type identity struct{ group, kind, namespace, name string }
+	of := func(u *unstructured.Unstructured) identity {
+		return identity{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
+	}
+	declared := map[identity]item{}
+	for _, o := range j.objects {
+		declared[of(o.Unstructured)] = o
+	}
+	var rest []policy
+	for _, p := range policies {
+		o, ok := declared[of(p.Unstructured)]
+		switch {
+		case !ok:
+			rest = append(rest, p)
+		case j.delivered(o.Source.File):
+			rest = append(rest, p)
+			j.dropDelivered(o)
+		case !holds(o.Unstructured.Object, p.Object):
+			j.unknown = append(j.unknown, kspec.Unknown{
+				Object: o.ID(), Source: o.Source,
+				Reason: fmt.Sprintf("%s: template %s demands more of this object: add\n%s", place(o.Source), p.template.Name, missing(o.Unstructured.Object, p.Object)),
+			})
+		}
+	}
+	return rest
+}
+
+// delivered reports whether a file lies where kspec delivers policies.
+func (j *job) delivered(file string) bool {
+	return j.target.Delivery.Path != "" && inside(file, path.Clean(j.target.Delivery.Path))
+}
+
+// dropDelivered removes from the objects of an overlay one that it takes from
+// the delivery path.
+func (j *job) dropDelivered(o item) {
+	j.objects = slices.DeleteFunc(j.objects, func(other item) bool { return other.Unstructured == o.Unstructured })
+	j.unknown = append(j.unknown, kspec.Unknown{
+		Object: o.ID(), Source: o.Source,
+		Reason: fmt.Sprintf("%s: manifests path %q reaches into delivery.path %q, which kspec compares already: take it out",
+			place(o.Source), o.Source.Overlay, j.target.Delivery.Path),
+	})
+}
+
+// holds reports whether have says all that want says.
+func holds(have, want any) bool { return less(have, want) == nil }
+
+// less returns the part of want that have lacks, nil for none.
+func less(have, want any) any {
+	w, ok := want.(map[string]any)
+	h, also := have.(map[string]any)
+	if !ok || !also {
+		if equality.Semantic.DeepEqual(have, want) {
+			return nil
+		}
+		return want
+	}
+	lacks := map[string]any{}
+	for key := range w {
+		if part := less(h[key], w[key]); part != nil {
+			lacks[key] = part
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return lacks
+}
+
+func missing(have, want any) string {
+	data, err := yaml.Marshal(less(have, want))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// deliver adds policies to j.objects and returns them as files under the
+// delivery path; nil when nothing is or was delivered there.
+func (j *job) deliver(policies []policy) ([]kspec.File, error) {
+	dir := j.target.Delivery.Path
+	if dir != "" {
+		if dir = path.Clean(dir); !fs.ValidPath(dir) {
+			return nil, fmt.Errorf("delivery.path %q: want a path within the repo, without a leading slash", j.target.Delivery.Path)
+		}
+	}
+	var files []kspec.File
+	var names []string
+	var templates []string
+	for _, p := range policies {
+		j.own(p.Unstructured)
+		src := kspec.Source{Template: p.template.Name, File: p.template.file, Line: p.template.line}
+		if dir != "" {
+			name := fileName(p.Unstructured)
+			content, err := deliveryFile(p.template.Name, p.Object)
+			if err != nil {
+				return nil, err
+			}
+			src.File, src.Line = path.Join(dir, name), 2
+			files = append(files, kspec.File{Path: src.File, Content: content})
+			names = append(names, name)
+		}
+		templates = append(templates, p.template.Name)
+		j.objects = append(j.objects, item{Object: kspec.Object{Unstructured: p.Unstructured, Source: src, FieldManager: j.target.Delivery.FieldManager}})
+	}
+	if dir == "" || len(files) == 0 && !j.wasDelivered(dir) {
+		return nil, nil
+	}
+	slices.Sort(templates)
+	slices.Sort(names)
+	index, err := deliveryIndex(j.target.Name, slices.Compact(templates), slices.Compact(names))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, kspec.File{Path: path.Join(dir, "kustomization.yaml"), Content: index})
+	slices.SortFunc(files, func(a, b kspec.File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// fileName returns kind-name.yaml, with the namespace between when there is
+// one.
+func fileName(u *unstructured.Unstructured) string {
+	parts := []string{u.GetKind(), u.GetNamespace(), u.GetName()}
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	name := strings.ToLower(strings.Join(parts, "-"))
+	return cut(strings.ReplaceAll(name, ":", "-"), longestName-len(".yaml")) + ".yaml"
+}
+
+func deliveryFile(template string, object map[string]any) ([]byte, error) {
+	data, err := yaml.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("print an object of template %s: %w", template, err)
+	}
+	return slices.Concat([]byte(header+"template "+template+"; changes are overwritten.\n"), data), nil
+}
+
+// deliveryIndex lists the files. Without any it has a name, because Kustomize
+// refuses a kustomization that says nothing, and an engine deletes only what an
+// existing folder no longer declares.
+func deliveryIndex(target string, templates, names []string) ([]byte, error) {
+	index := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names}
+	from := "template " + strings.Join(templates, ", ")
+	if len(names) == 0 {
+		delete(index, "resources")
+		index["metadata"] = map[string]any{"name": "nothing-delivered"}
+		from = "ClusterSpec " + target
+	}
+	data, err := yaml.Marshal(index)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(header+from+"; changes are overwritten.\n"), data), nil
+}
+
+// wasDelivered reports whether the tree holds policies that kspec delivered
+// before.
+func (j *job) wasDelivered(dir string) bool {
+	entries, err := fs.ReadDir(j.tree, dir)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		if data, err := fs.ReadFile(j.tree, path.Join(dir, e.Name())); err == nil && bytes.HasPrefix(data, []byte(header)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,290 @@
+package render_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/render"
+	"github.com/cloudcwfranck/kspec/test/kube"
+)
+
+const digest = "registry.example/app@sha256:" + "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// good is a pod that every rule of every template that comes with kspec lets
+// through.
+func good() corev1.PodSpec {
+	container := corev1.Container{
+		Name: "app", Image: digest,
+		SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(bool)},
+		Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("64Mi"),
+		}},
+	}
+	prepare := *container.DeepCopy()
+	prepare.Name = "prepare"
+	return corev1.PodSpec{
+		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)},
+		InitContainers:  []corev1.Container{prepare},
+		Containers:      []corev1.Container{container},
+		RestartPolicy:   corev1.RestartPolicyAlways,
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// violations breaks each rule in each way that counts.
+func violations() []violation {
+	return []violation{
+		{"privileged", "container", func(p *corev1.PodSpec) {
+			p.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+		}},
+		{"privileged", "init container", func(p *corev1.PodSpec) {
+			p.InitContainers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+		}},
+		{"host-network", "pod", func(p *corev1.PodSpec) { p.HostNetwork = true }},
+		{"privilege-escalation", "unset", func(p *corev1.PodSpec) { p.Containers[0].SecurityContext = nil }},
+		{"privilege-escalation", "init container", func(p *corev1.PodSpec) {
+			p.InitContainers[0].SecurityContext.AllowPrivilegeEscalation = ptr(true)
+		}},
+		{"run-as-non-root", "unset", func(p *corev1.PodSpec) { p.SecurityContext = nil }},
+		{"run-as-non-root", "container overrides pod", func(p *corev1.PodSpec) {
+			p.Containers[0].SecurityContext.RunAsNonRoot = ptr(false)
+		}},
+		{"cpu-limits", "container", func(p *corev1.PodSpec) { delete(p.Containers[0].Resources.Limits, "cpu") }},
+		{"memory-limits", "container", func(p *corev1.PodSpec) { delete(p.Containers[0].Resources.Limits, "memory") }},
+		{"memory-limits", "init container", func(p *corev1.PodSpec) { delete(p.InitContainers[0].Resources.Limits, "memory") }},
+		{"image-digests", "tag", func(p *corev1.PodSpec) { p.Containers[0].Image = "registry.example/app:1.2.3" }},
+		{"image-digests", "init container", func(p *corev1.PodSpec) { p.InitContainers[0].Image = "registry.example/app" }},
+	}
+}
+
+type violation struct {
+	rule, how string
+	apply     func(*corev1.PodSpec)
+}
+
+// makers wraps a pod into every kind that makes pods.
+func makers(namespace string, spec corev1.PodSpec) map[string]client.Object {
+	meta := metav1.ObjectMeta{Name: "app", Namespace: namespace}
+	labels := map[string]string{"app": "app"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	once := *template.DeepCopy()
+	once.Spec.RestartPolicy = corev1.RestartPolicyNever
+	job := batchv1.JobSpec{Template: once}
+	return map[string]client.Object{
+		"Pod":                   &corev1.Pod{ObjectMeta: meta, Spec: spec},
+		"ReplicationController": &corev1.ReplicationController{ObjectMeta: meta, Spec: corev1.ReplicationControllerSpec{Selector: labels, Template: &template}},
+		"Deployment":            &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}},
+		"ReplicaSet":            &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template}},
+		"DaemonSet":             &appsv1.DaemonSet{ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
+		"StatefulSet":           &appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Selector: selector, Template: template}},
+		"Job":                   &batchv1.Job{ObjectMeta: meta, Spec: job},
+		"CronJob":               &batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{Schedule: "0 * * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: job}}},
+	}
+}
+
+// deliver renders both templates for one namespace and applies them to the
+// cluster, without the Namespace, whose labels would deny before they do.
+func deliver(t *testing.T, c client.Client, namespace string, mode kspec.Enforcement) {
+	t.Helper()
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	want := mustRender(t, kspec.Target{
+		Name: namespace, Enforcement: mode, Scope: kspec.Scope{Include: []string{namespace}},
+		Templates: []kspec.TemplateUse{{Name: "security-baseline"}, {Name: "compliance-strict"}},
+		Delivery:  kspec.Delivery{FieldManager: "kubectl"},
+	}, fstest.MapFS{})
+	for _, o := range want.Objects {
+		if o.GetKind() == "Namespace" {
+			continue
+		}
+		if err := c.Create(t.Context(), o.DeepCopy()); err != nil {
+			t.Fatalf("create %s: %v", o.ID(), err)
+		}
+		t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), o.Unstructured) })
+	}
+}
+
+// mustRender renders without anything unknown.
+func mustRender(t testing.TB, target kspec.Target, files fstest.MapFS) kspec.Desired {
+	t.Helper()
+	want, err := render.New(render.Options{}).Render(t.Context(), target, kspec.Tree{FS: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range want.Unknown {
+		t.Fatalf("unknown: %s", u.Reason)
+	}
+	return want
+}
+
+// eventually waits until the API server has taken the policies in.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if err = try(); err == nil {
+			return
+		}
+	}
+	t.Errorf("%s: %v", what, err)
+}
+
+func TestEnforcedPoliciesDenyEveryViolationInEveryKindThatMakesPods(t *testing.T) {
+	c := kube.Shared(t).Client(t)
+	deliver(t, c, "enforced", kspec.Enforce)
+	for _, v := range violations() {
+		spec := good()
+		v.apply(&spec)
+		for kind, object := range makers("enforced", spec) {
+			t.Run(v.rule+"/"+v.how+"/"+kind, func(t *testing.T) {
+				eventually(t, "create", func() error {
+					err := c.Create(t.Context(), object.DeepCopyObject().(client.Object), client.DryRunAll)
+					if err == nil || !strings.Contains(err.Error(), "'kspec-enforced-"+v.rule+"'") {
+						return fmt.Errorf("want a denial by %s, got: %v", v.rule, err)
+					}
+					return nil
+				})
+			})
+		}
+	}
+	for kind, object := range makers("enforced", good()) {
+		t.Run("good/"+kind, func(t *testing.T) {
+			if err := c.Create(t.Context(), object, client.DryRunAll); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("ephemeral containers count", func(t *testing.T) {
+		pod := makers("enforced", good())["Pod"].(*corev1.Pod)
+		if err := c.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+		debug := corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+			Name: "debug", Image: digest, SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: new(bool)},
+		}}
+		allowed := pod.DeepCopy()
+		allowed.Spec.EphemeralContainers = append(allowed.Spec.EphemeralContainers, debug)
+		if err := c.SubResource("ephemeralcontainers").Update(t.Context(), allowed, &client.SubResourceUpdateOptions{UpdateOptions: client.UpdateOptions{DryRun: []string{metav1.DryRunAll}}}); err != nil {
+			t.Errorf("a good ephemeral container is refused: %v", err)
+		}
+		debug.SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+		denied := pod.DeepCopy()
+		denied.Spec.EphemeralContainers = append(denied.Spec.EphemeralContainers, debug)
+		err := c.SubResource("ephemeralcontainers").Update(t.Context(), denied)
+		if err == nil || !strings.Contains(err.Error(), "kspec-enforced-privileged") {
+			t.Errorf("want a privileged ephemeral container to be denied, got: %v", err)
+		}
+	})
+}
+
+func TestWhatRanBeforeThePolicyCanStillBeScaledAndDeleted(t *testing.T) {
+	c := kube.Shared(t).Client(t)
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "old"}}); err != nil {
+		t.Fatal(err)
+	}
+	spec := good()
+	spec.HostNetwork = true
+	old := makers("old", spec)["Deployment"].(*appsv1.Deployment)
+	old.Finalizers = []string{"example.com/wait"}
+	if err := c.Create(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	want := mustRender(t, kspec.Target{
+		Name: "old", Enforcement: kspec.Enforce, Scope: kspec.Scope{Include: []string{"old"}},
+		Templates: []kspec.TemplateUse{{Name: "security-baseline"}},
+	}, fstest.MapFS{})
+	for _, o := range want.Objects {
+		if o.GetKind() != "Namespace" {
+			if err := c.Create(t.Context(), o.Unstructured); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "a new violation", func() error {
+		if err := c.Create(t.Context(), makers("old", spec)["Pod"], client.DryRunAll); err == nil {
+			return fmt.Errorf("not denied yet")
+		}
+		return nil
+	})
+	old.Spec.Replicas = ptr[int32](0)
+	old.Finalizers = nil
+	if err := c.Update(t.Context(), old); err != nil {
+		t.Errorf("scale down and drop a finalizer: %v", err)
+	}
+	old.Spec.Template.Spec.Containers[0].Image = digest[:len(digest)-1] + "0"
+	if err := c.Update(t.Context(), old); err == nil {
+		t.Error("a new version of the old violation is let through")
+	}
+}
+
+// warnings collects what the API server warns of.
+type warnings struct {
+	sync.Mutex
+	texts []string
+}
+
+func (w *warnings) HandleWarningHeader(_ int, _ string, text string) {
+	w.Lock()
+	defer w.Unlock()
+	w.texts = append(w.texts, text)
+}
+
+func (w *warnings) take() string {
+	w.Lock()
+	defer w.Unlock()
+	all := strings.Join(w.texts, "\n")
+	w.texts = nil
+	return all
+}
+
+func TestAuditedPoliciesWarnAndLetThrough(t *testing.T) {
+	heard := &warnings{}
+	cfg := rest.CopyConfig(kube.Shared(t).Config)
+	cfg.WarningHandler = heard
+	c, err := client.New(cfg, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, c, "audited", kspec.Audit)
+	for _, v := range violations() {
+		spec := good()
+		v.apply(&spec)
+		for _, kind := range []string{"Pod", "Deployment"} {
+			t.Run(v.rule+"/"+v.how+"/"+kind, func(t *testing.T) {
+				eventually(t, "create", func() error {
+					heard.take()
+					if err := c.Create(t.Context(), makers("audited", spec)[kind], client.DryRunAll); err != nil {
+						return err
+					}
+					if text := heard.take(); !strings.Contains(text, "'kspec-audited-"+v.rule+"'") {
+						return fmt.Errorf("want a warning of %s, got %q", v.rule, text)
+					}
+					return nil
+				})
+			})
+		}
+	}
+	if err := c.Create(t.Context(), makers("audited", good())["Pod"], client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	if text := heard.take(); strings.Contains(text, "kspec-") {
+		t.Errorf("a good pod is warned of: %s", text)
+	}
+}

@@ -141,18 +141,18 @@ func lost(ctx context.Context, err error) bool {
 	case status(err) != 0:
 		return status(err) >= http.StatusInternalServerError || lagging(err)
 	default:
-		return !errors.Is(err, errNotSent)
+		return !notSent(err)
 	}
 }
 
 // clean makes a text of the outside world fit to be printed: one short line
-// without control characters, and without the token.
+// of printable characters, without the token.
 func (t *transport) clean(text string) string {
 	const most = 300
 	if !t.token.IsZero() {
 		text = strings.ReplaceAll(text, t.token.Reveal(), "[redacted]")
 	}
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == ' ' }), " ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
 	if cut := []rune(text); len(cut) > most {
 		text = string(cut[:most]) + "…"
 	}

@@ -684,36 +684,3 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 		})
 	}
 }
-
-func TestParse(t *testing.T) {
-	for in, want := range map[string][3]string{
-		"https://github.com/acme/config":                   {"https://api.github.com/", "acme", "config"},
-		"https://github.com/acme/config.git":               {"https://api.github.com/", "acme", "config"},
-		"https://x:" + canary + "@GitHub.com/acme/config/": {"https://api.github.com/", "acme", "config"},
-		"ssh://git@github.com/acme/config.git":             {"https://api.github.com/", "acme", "config"},
-		"ssh://git@ssh.github.com:443/acme/config.git":     {"https://api.github.com/", "acme", "config"},
-		"git@github.com:acme/config.git":                   {"https://api.github.com/", "acme", "config"},
-		"github.com:acme/config":                           {"https://api.github.com/", "acme", "config"},
-		"https://acme.ghe.com/acme/config":                 {"https://api.acme.ghe.com/", "acme", "config"},
-		"https://git.example.com:8443/acme/config.js.git":  {"https://git.example.com:8443/api/v3/", "acme", "config.js"},
-		"ssh://git@git.example.com:2222/acme/config":       {"https://git.example.com/api/v3/", "acme", "config"},
-		"git@git.example.com:acme/config":                  {"https://git.example.com/api/v3/", "acme", "config"},
-		"http://127.0.0.1:8080/acme/config.git":            {"http://127.0.0.1:8080/api/v3/", "acme", "config"},
-		"http://[::1]:8080/acme/config.git":                {"http://[::1]:8080/api/v3/", "acme", "config"},
-	} {
-		api, owner, name, err := github.Parse(in)
-		if got := [3]string{api, owner, name}; err != nil || got != want {
-			t.Errorf("%s: got %q, %v", in, got, err)
-		}
-	}
-	for _, in := range []string{
-		"", "config", "/srv/git/config.git", "file:///srv/config.git", "http://git.example.com/acme/config",
-		"https://github.com/acme", "https://github.com/acme/config/tree/main", "https://github.com/../config",
-		"https://github.com/acme/..", "https://x:" + canary + "@github.com/a b/c", "https://x:" + canary + "@git hub.com/acme/config",
-		"git@github.com:acme", "ftp://github.com/acme/config",
-	} {
-		if _, _, _, err := github.Parse(in); !kspec.IsTerminal(err) || strings.Contains(err.Error(), canary) {
-			t.Errorf("%q: got %v", in, err)
-		}
-	}
-}

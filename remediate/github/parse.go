@@ -14,18 +14,23 @@ import (
 // Parse returns where the API of a repository's host is, and the repository's
 // owner and name. It takes what git clone takes: https and ssh URLs and
 // git@host:owner/name. A host that is not GitHub's own is taken for GitHub
-// Enterprise Server. Errors never hold the URL, which may hold a password.
+// Enterprise Server. Errors hold no part
+// of the URL, which may hold a password.
 func Parse(repoURL string) (apiURL, owner, name string, err error) {
 	u, err := parseURL(repoURL)
 	if err != nil {
-		return "", "", "", kspec.Terminal(err)
+		return "", "", "", badAddress(err)
 	}
 	path := strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
 	owner, name, _ = strings.Cut(path, "/")
-	if err := validRepository(owner, name); err != nil {
-		return "", "", "", err
+	if validRepository(owner, name) != nil { // whose text may hold a password
+		return "", "", "", badAddress(errors.New("the address of the repository does not end in the owner and name of a GitHub repository"))
 	}
 	return apiOf(u), owner, name, nil
+}
+
+func badAddress(err error) error {
+	return kspec.Terminal(kspec.WithHint(err, "give an address such as https://github.com/acme/config or git@github.com:acme/config.git"))
 }
 
 var scpLike = regexp.MustCompile(`^(?:[\w.-]+@)?([\w.-]+):([^/].*)$`)
@@ -37,9 +42,9 @@ func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Hostname() == "":
-		return nil, errors.New("the address of the repository is not a URL such as https://github.com/acme/config")
+		return nil, errors.New("the address of the repository is not a URL")
 	case u.Scheme != "https" && u.Scheme != "ssh" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		return nil, fmt.Errorf("the address of the repository has scheme %q: want https or ssh", u.Scheme)
+		return nil, errors.New("the address of the repository is neither an https nor an ssh URL")
 	}
 	return u, nil
 }

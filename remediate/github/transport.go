@@ -26,14 +26,19 @@ const (
 	maxPark   = time.Hour
 )
 
-// errNotSent marks a request that cannot have reached GitHub.
-var errNotSent = errors.New("not sent")
-
 // requestError is a request without an answer. Its text holds no URL.
-type requestError struct{ err error }
+type requestError struct {
+	err     error
+	notSent bool // it cannot have reached GitHub
+}
 
 func (e *requestError) Error() string { return e.err.Error() }
 func (e *requestError) Unwrap() error { return e.err }
+
+func notSent(err error) bool {
+	e, ok := errors.AsType[*requestError](err)
+	return ok && e.notSent
+}
 
 // transport is the one way to GitHub. What it adds to a RoundTripper:
 //
@@ -56,14 +61,14 @@ type transport struct {
 	timeout        time.Duration
 	cache          cache
 	turn           chan time.Time // of requests that change: when the last one ended
-	limit          *limitUntil
+	limit          limitUntil
 }
 
 func newTransport(base *url.URL, o Options) *transport {
 	t := &transport{
 		base: base, next: o.Transport, token: o.Token, log: o.Log, now: o.Now,
 		pause: cmp.Or(o.Pause, time.Second), backoff: cmp.Or(o.Backoff, 500*time.Millisecond),
-		timeout: cmp.Or(o.Timeout, 30*time.Second), turn: make(chan time.Time, 1), limit: &limitUntil{},
+		timeout: cmp.Or(o.Timeout, 30*time.Second), turn: make(chan time.Time, 1),
 	}
 	if t.next == nil {
 		t.next = http.DefaultTransport
@@ -91,13 +96,13 @@ func (t *transport) redirect(req *http.Request, via []*http.Request) error {
 	default:
 		return nil
 	}
-	return &requestError{kspec.Terminal(fmt.Errorf("%w: GitHub redirects %s", errNotSent, why))}
+	return &requestError{err: kspec.Terminal(errors.New("GitHub redirects " + why)), notSent: true}
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != t.base.Host || req.URL.Scheme != t.base.Scheme {
-		return nil, &requestError{fmt.Errorf("a request to %s: %w", req.URL.Host, errNotSent)}
+		return nil, &requestError{err: kspec.Terminal(fmt.Errorf("GitHub's answer leads to %s, which is not its host", req.URL.Host)), notSent: true}
 	}
 	body, err := bodyOf(req)
 	if err != nil {
@@ -154,8 +159,12 @@ func (t *transport) again(req *http.Request, resp *http.Response, err error, i i
 		return wait, wait <= maxWait
 	}
 	failed := err != nil || resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented
-	safe := req.Method != http.MethodPost || errors.Is(err, errNotSent)
-	return t.after(i), failed && safe
+	safe := req.Method != http.MethodPost || notSent(err)
+	wait := t.after(i)
+	if resp != nil {
+		wait = max(wait, min(retryAfter(resp.Header, t.now()).Sub(t.now()), maxWait))
+	}
+	return wait, failed && safe
 }
 
 // after returns the wait before attempt i+1: it doubles, up to maxWait, and is
@@ -177,29 +186,14 @@ func (t *transport) wait(ctx context.Context, i int) error {
 func (t *transport) once(req *http.Request, body []byte) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), t.timeout)
 	defer cancel()
-	out := req.Clone(ctx)
-	out.Body, out.GetBody = nil, nil
-	if body != nil {
-		out.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	if !t.token.IsZero() {
-		out.Header.Set("Authorization", "Bearer "+t.token.Reveal())
-	}
 	known, isKnown := t.cache.get(req)
-	if isKnown {
-		out.Header.Set("If-None-Match", known.header.Get("ETag"))
-	}
-	resp, err := t.next.RoundTrip(out)
+	resp, err := t.next.RoundTrip(t.outgoing(ctx, req, body, known))
 	if err != nil {
 		return nil, t.failed(req, err)
 	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	answer, err := t.read(req, resp)
 	if err != nil {
-		return nil, t.failed(req, err)
-	}
-	if len(answer) > maxAnswer {
-		return nil, &requestError{fmt.Errorf("the answer to %s %s has more than %d bytes", req.Method, req.URL.Path, maxAnswer)}
+		return nil, err
 	}
 	if at, ok := limited(resp, answer, t.now()); ok {
 		return nil, t.limit.set(at, fmt.Errorf("GitHub asks to be left alone: %d %s", resp.StatusCode, t.clean(wordsOf(answer))))
@@ -207,9 +201,37 @@ func (t *transport) once(req *http.Request, body []byte) (*http.Response, error)
 	if isKnown && resp.StatusCode == http.StatusNotModified {
 		return known.response(req), nil
 	}
-	kept := kept{resp.StatusCode, resp.Header, answer}
-	t.cache.put(req, kept)
-	return kept.response(req), nil
+	fresh := kept{resp.StatusCode, resp.Header, answer}
+	t.cache.put(req, fresh)
+	return fresh.response(req), nil
+}
+
+// outgoing returns the request as it is sent. It alone holds the token.
+func (t *transport) outgoing(ctx context.Context, req *http.Request, body []byte, known kept) *http.Request {
+	out := req.Clone(ctx)
+	if body != nil {
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		out.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if !t.token.IsZero() {
+		out.Header.Set("Authorization", "Bearer "+t.token.Reveal())
+	}
+	if etag := known.header.Get("ETag"); etag != "" {
+		out.Header.Set("If-None-Match", etag)
+	}
+	return out
+}
+
+func (t *transport) read(req *http.Request, resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, t.failed(req, err)
+	}
+	if len(answer) > maxAnswer {
+		return nil, &requestError{err: fmt.Errorf("the answer to %s %s has more than %d bytes", req.Method, req.URL.Path, maxAnswer)}
+	}
+	return answer, nil
 }
 
 // failed says that there was no answer. When the connection could not even be
@@ -218,11 +240,11 @@ func (t *transport) failed(req *http.Request, err error) error {
 	if ctxErr := req.Context().Err(); ctxErr != nil {
 		return ctxErr
 	}
-	text := fmt.Errorf("no answer from %s: %s", req.URL.Host, t.clean(err.Error()))
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		text = fmt.Errorf("%w: cannot reach %s: %s", errNotSent, req.URL.Host, t.clean(err.Error()))
+	why := t.clean(err.Error())
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return &requestError{err: fmt.Errorf("cannot reach %s: %s", req.URL.Host, why), notSent: true}
 	}
-	return &requestError{text}
+	return &requestError{err: fmt.Errorf("no answer from %s: %s", req.URL.Host, why)}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

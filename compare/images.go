@@ -8,7 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -16,7 +18,9 @@ import (
 // RunningImages returns the images of the Pods that have not ended: of
 // containers, init and ephemeral containers and image volumes, with the digest
 // where the kubelet reports one. Without namespaces it looks at all of them.
-// The result is sorted by Pod and then in the order of the Pod.
+// Images are said to be of the workload that made the Pod, at their place in
+// its template, so that its replicas are one. The result is sorted by object
+// and then in the order of the Pod.
 func (c *Cluster) RunningImages(ctx context.Context, namespaces ...string) ([]kspec.Image, error) {
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
@@ -63,13 +67,13 @@ func imagesOf(pod *corev1.Pod) []kspec.Image {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return nil
 	}
-	id := kspec.ObjectID{Version: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name}
+	id, spec := workloadOf(pod)
 	var images []kspec.Image
 	add := func(field, name, ref, imageID string) {
 		if ref != "" {
 			images = append(images, kspec.Image{
 				Ref: ref, Digest: digestOf(imageID), Object: id, Running: true,
-				Container: "/spec/" + field + "/[name=" + name + "]",
+				Container: spec + "/" + field + "/[name=" + name + "]",
 			})
 		}
 	}
@@ -89,6 +93,23 @@ func imagesOf(pod *corev1.Pod) []kspec.Image {
 		}
 	}
 	return images
+}
+
+// workloadOf returns the object that made a Pod, and where that holds the Pod's
+// spec. A Deployment is found behind its ReplicaSet, which is called after it
+// and a hash that the Pod tells.
+func workloadOf(pod *corev1.Pod) (id kspec.ObjectID, spec string) {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return kspec.ObjectID{Version: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name}, "/spec"
+	}
+	gvk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
+	id = kspec.ObjectID{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: pod.Namespace, Name: owner.Name}
+	hash := pod.Labels["pod-template-hash"]
+	if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
+		id.Kind, id.Name = "Deployment", name
+	}
+	return id, "/spec/template/spec"
 }
 
 // digests returns what the kubelet reports to run, by container and by volume.

@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,72 +87,5 @@ func TestImagesEndsInDeepAndEmptyObjects(t *testing.T) {
 	}
 	if got := verify.Images(kspec.Object{}); len(got) != 0 {
 		t.Errorf("got %v", got)
-	}
-}
-
-func TestPodImagesNameTheWorkloadAndWhatRuns(t *testing.T) {
-	digest := "sha256:" + strings.Repeat("a", 64)
-	pod := object(t, `
-apiVersion: v1
-kind: Pod
-metadata:
-  name: web-5d9f8-abcde
-  namespace: shop
-  labels: {pod-template-hash: 5d9f8}
-  ownerReferences: [{apiVersion: v1, kind: Other, name: x}, {apiVersion: apps/v1, kind: ReplicaSet, name: web-5d9f8, controller: true}]
-spec:
-  initContainers: [{name: migrate, image: a/init:1}]
-  containers: [{name: app, image: a/app:1}, {name: side, image: a/side}, {name: kind, image: a/kind}]
-status:
-  initContainerStatuses: [{name: migrate, imageID: "docker-pullable://a/init@`+digest+`"}]
-  containerStatuses:
-  - {name: app, imageID: "docker.io/a/app@`+digest+`"}
-  - {name: side, imageID: ""}
-  - {name: kind, imageID: "`+digest+`"}
-`)
-	got := verify.PodImages(pod.Unstructured)
-	owner := kspec.ObjectID{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "shop", Name: "web"}
-	at := func(list, name string) string { return "/spec/template/spec/" + list + "/[name=" + name + "]" }
-	want := []kspec.Image{
-		{Ref: "a/app:1", Digest: digest, Container: at("containers", "app"), Object: owner, Running: true},
-		{Ref: "a/kind", Container: at("containers", "kind"), Object: owner, Running: true},
-		{Ref: "a/side", Container: at("containers", "side"), Object: owner, Running: true},
-		{Ref: "a/init:1", Digest: digest, Container: at("initContainers", "migrate"), Object: owner, Running: true},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("images (-want +got):\n%s", diff)
-	}
-}
-
-func TestPodImagesOfOtherOwners(t *testing.T) {
-	for name, c := range map[string]struct {
-		meta      string
-		want      kspec.ObjectID
-		container string
-	}{
-		"none": {
-			`{name: p, namespace: ns}`,
-			kspec.ObjectID{Version: "v1", Kind: "Pod", Namespace: "ns", Name: "p"}, "/spec/containers/[name=app]",
-		},
-		"StatefulSet": {
-			`{name: p, namespace: ns, ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, controller: true}]}`,
-			kspec.ObjectID{Group: "apps", Version: "v1", Kind: "StatefulSet", Namespace: "ns", Name: "db"}, "/spec/template/spec/containers/[name=app]",
-		},
-		"a ReplicaSet of its own": {
-			`{name: p, namespace: ns, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: rs, controller: true}]}`,
-			kspec.ObjectID{Group: "apps", Version: "v1", Kind: "ReplicaSet", Namespace: "ns", Name: "rs"}, "/spec/template/spec/containers/[name=app]",
-		},
-		"ReplicationController": {
-			`{name: p, namespace: ns, ownerReferences: [{apiVersion: v1, kind: ReplicationController, name: rc, controller: true}]}`,
-			kspec.ObjectID{Version: "v1", Kind: "ReplicationController", Namespace: "ns", Name: "rc"}, "/spec/template/spec/containers/[name=app]",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := object(t, "apiVersion: v1\nkind: Pod\nmetadata: "+c.meta+"\nspec: {containers: [{name: app, image: a}]}")
-			got := verify.PodImages(pod.Unstructured)
-			if len(got) != 1 || got[0].Object != c.want || got[0].Container != c.container {
-				t.Errorf("got %+v, want %v at %s", got, c.want, c.container)
-			}
-		})
 	}
 }

@@ -29,8 +29,9 @@ import (
 
 // Running lists the images that live workloads of a target run.
 type Running interface {
-	// RunningImages returns images with Running set. Digest is empty where
-	// the kubelet does not tell. See [PodImages].
+	// RunningImages returns images with Running set. Digest is empty where the
+	// kubelet does not tell. Object is best the workload and not the Pod, and
+	// Container the place in its template, so that replicas are one.
 	RunningImages(ctx context.Context, t kspec.Target) ([]kspec.Image, error)
 }
 

@@ -63,10 +63,19 @@ func explain(err error, a address, auth Auth, timeout time.Duration) error {
 	}
 	cause, hint := classify(err, a, timeout)
 	err = &readError{repo: a.String(), cause: cause, err: err, secrets: auth.secrets()}
+	if lasting(err) {
+		err = kspec.Terminal(err)
+	}
 	if hint == "" || kspec.HintOf(err) != "" {
 		return err
 	}
 	return kspec.WithHint(err, hint)
+}
+
+// lasting reports whether reading the same commit again is of no use.
+func lasting(err error) bool {
+	var l *LimitError
+	return errors.As(err, &l) || errors.Is(err, errHostile) || errors.Is(err, errTwice)
 }
 
 // classify returns the sentinel that says what err means, or nil, and what to
@@ -77,8 +86,10 @@ func classify(err error, a address, timeout time.Duration) (cause error, hint st
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil, ""
-	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return ErrTimeout, fmt.Sprintf("the limit is %s; see whether %s can be reached, or allow more time", timeout, a.host)
+	case errors.Is(err, ErrTimeout):
+		return ErrTimeout, fmt.Sprintf("the limit is %s; see whether %s can be reached, or allow more time", timeout, a)
+	case errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout, "see whether " + a.String() + " can be reached, or allow more time"
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		return ErrUnauthorized, "give a token that may read this repository, and see that it has not expired"
 	case errors.Is(err, transport.ErrRepositoryNotFound):

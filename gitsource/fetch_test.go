@@ -142,12 +142,18 @@ func TestRevisionNamesACommitATagOrABranch(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", revision, got, want)
 		}
 	}
+	s, _ := open(t, o.url, gitsource.Options{Revision: one})
+	head(t, s)
+	requests := o.record()
+	if head(t, s); len(requests()) != 0 {
+		t.Errorf("a commit that cannot move was asked for again: %v", requests())
+	}
 	for _, revision := range []string{"v2", one[:7], "HEAD~1"} {
 		s, _ := open(t, o.url, gitsource.Options{Revision: revision})
 		_, err := s.Head(t.Context())
 		fails(t, err, gitsource.ErrNoRevision, revision, "branches are: main, side")
 	}
-	s, _ := open(t, o.url, gitsource.Options{Revision: strings.Repeat("1", 40)})
+	s, _ = open(t, o.url, gitsource.Options{Revision: strings.Repeat("1", 40)})
 	if _, err := s.Head(t.Context()); err == nil {
 		t.Error("a commit that does not exist was read")
 	}
@@ -248,15 +254,52 @@ func TestForcedPushIsNoticed(t *testing.T) {
 			if !strings.Contains(log.String(), "history was rewritten") {
 				t.Errorf("log: %s", log)
 			}
+			sent := o.count()
+			_, err = s.Head(t.Context())
+			fails(t, err, nil, want.Error(), "")
+			if sent() > 1500 { // the question after the ancestor, no more
+				t.Errorf("what was refused was fetched again: %d bytes", sent())
+			}
 			refuse = false
 			if got := head(t, s); got.Revision.Commit != to {
 				t.Errorf("did not follow to %s: %v", to, got.Revision)
 			}
-			if d := cmp.Diff([]gitsource.Rewrite{want, want}, told); d != "" {
+			if d := cmp.Diff([]gitsource.Rewrite{want, want, want}, told); d != "" {
 				t.Errorf("told (-want +got):\n%s", d)
 			}
 		})
 	}
+}
+
+func TestServerThatCanDoLess(t *testing.T) {
+	o := newOrigin(t, files("a", "1"))
+	o.git("config", "uploadpack.allowFilter", "false")
+	o.git("config", "uploadpack.allowReachableSHA1InWant", "false")
+	first := o.git("rev-parse", "main")
+	s, log := open(t, o.url, gitsource.Options{Revision: first})
+	if got := head(t, s); got.Revision.Commit != first {
+		t.Errorf("the head of a branch cannot be had by its name: %v", got.Revision)
+	}
+	s, log = open(t, o.url, gitsource.Options{OnRewrite: func(r *gitsource.Rewrite) error { return r }})
+	head(t, s)
+	second := o.commit(files("a", "2"))
+	head(t, s)
+	if log.String() != "" {
+		t.Errorf("one commit more needs no question: %s", log)
+	}
+	o.commit(files("a", "3"))
+	o.commit(files("a", "4"))
+	if read(t, head(t, s), "a") != "4" {
+		t.Error("not followed")
+	}
+	if !strings.Contains(log.String(), "cannot tell whether history was rewritten") {
+		t.Errorf("log: %s", log)
+	}
+	s, _ = open(t, o.url, gitsource.Options{Revision: second})
+	_, err := s.Head(t.Context())
+	fails(t, err, gitsource.ErrNoRevision, second+" is no branch or tag", "local clone")
+	_, err = s.Fetch(t.Context(), kspec.Target{Revision: kspec.Revision{Commit: first}})
+	fails(t, err, gitsource.ErrNoRevision, first, "local clone")
 }
 
 func TestTargetsShareOneSource(t *testing.T) {

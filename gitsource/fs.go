@@ -233,22 +233,42 @@ func (b *builder) add(dir string, n *node) (string, error) {
 	if _, twice := b.nodes[path]; twice {
 		return "", pathError("read", path, errTwice)
 	}
-	if len(b.nodes) > b.limits.Files {
-		return "", &LimitError{Limit: "Files", Max: int64(b.limits.Files)}
-	}
 	if odd(n.name) {
 		n.refused, n.mode = ErrName, fs.ModeIrregular
 	}
 	if n.mode.IsDir() && strings.Count(path, "/") >= b.limits.Depth {
 		return "", &LimitError{Limit: "Depth", Max: int64(b.limits.Depth), Path: path}
 	}
-	if b.bytes += n.size; b.bytes > b.limits.TreeBytes {
-		return "", &LimitError{Limit: "TreeBytes", Max: b.limits.TreeBytes}
-	}
-	b.nodes[path] = n
 	parent := b.nodes[dir]
 	parent.children = append(parent.children, n)
-	return path, nil
+	return path, b.put(path, n)
+}
+
+// put counts an entry.
+func (b *builder) put(path string, n *node) error {
+	if len(b.nodes) > b.limits.Files {
+		return &LimitError{Limit: "Files", Max: int64(b.limits.Files)}
+	}
+	if b.bytes += n.size; b.bytes > b.limits.TreeBytes {
+		return &LimitError{Limit: "TreeBytes", Max: b.limits.TreeBytes}
+	}
+	b.nodes[path] = n
+	return nil
+}
+
+// graft takes over all that lies below the folder n of another tree, which is
+// shared and not changed.
+func (b *builder) graft(path string, n *node) error {
+	for _, c := range n.children {
+		below := join(path, c.name)
+		if err := b.put(below, c); err != nil {
+			return err
+		}
+		if err := b.graft(below, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var (
@@ -256,10 +276,12 @@ var (
 	errTwice   = errors.New("two entries have this name")
 )
 
+// done puts the folder at dir, to which nothing is added any more, in order.
+func (b *builder) done(dir string) {
+	slices.SortFunc(b.nodes[dir].children, func(x, y *node) int { return strings.Compare(x.name, y.name) })
+}
+
 // fs returns the finished file system.
 func (b *builder) fs(when time.Time, read func(string, *node) ([]byte, error)) *treeFS {
-	for _, n := range b.nodes {
-		slices.SortFunc(n.children, func(x, y *node) int { return strings.Compare(x.name, y.name) })
-	}
 	return &treeFS{nodes: b.nodes, time: when, fileBytes: b.limits.FileBytes, read: read}
 }

@@ -109,7 +109,7 @@ func (l *local) at(_ context.Context, h plumbing.Hash) (*snapshot, error) {
 }
 
 func (l *local) snapshot(repo *git.Repository, h plumbing.Hash) (*snapshot, error) {
-	s, err := chain{{s: repo.Storer}}.snapshot(h, l.limits)
+	s, err := chain{{s: repo.Storer}}.snapshot(h, l.limits, nil)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		return nil, kspec.WithHint(fmt.Errorf("%w: %w", ErrNoRevision, err),
 			"the clone lacks this commit or a part of it; fetch it, or use a clone that is not partial")
@@ -258,6 +258,7 @@ func (l *lister) list(dir string, patterns []gitignore.Pattern, ignored bool) er
 			return err
 		}
 	}
+	l.done(dir)
 	return nil
 }
 

@@ -113,42 +113,60 @@ type snapshot struct {
 }
 
 // snapshot lists all that the commit holds and makes sure that it is there.
-func (c chain) snapshot(h plumbing.Hash, l Limits) (*snapshot, error) {
+// Folders that base has as well are taken from it; its layers must be among
+// those of c.
+func (c chain) snapshot(h plumbing.Hash, l Limits, base *snapshot) (*snapshot, error) {
 	var commit object.Commit
 	if err := c.decode(h, plumbing.CommitObject, &commit); err != nil {
 		return nil, err
 	}
-	b := newBuilder(l)
-	if err := c.walk(b, ".", commit.TreeHash); err != nil {
+	w := walker{chain: c, builder: newBuilder(l)}
+	if base != nil {
+		w.base = base.fs.nodes
+	}
+	if err := w.walk(".", commit.TreeHash); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", h, err)
 	}
 	read := func(_ string, n *node) ([]byte, error) { return c.read(n.hash) }
-	return &snapshot{h, commit.ParentHashes, c, b.fs(commit.Committer.When.UTC(), read)}, nil
+	return &snapshot{h, commit.ParentHashes, c, w.fs(commit.Committer.When.UTC(), read)}, nil
 }
 
-// walk adds the tree h at the path dir.
-func (c chain) walk(b *builder, dir string, h plumbing.Hash) error {
+// walker lists a tree.
+type walker struct {
+	chain
+	*builder
+	base map[string]*node
+}
+
+// walk adds what the tree h holds below the path dir.
+func (w walker) walk(dir string, h plumbing.Hash) error {
 	var tree object.Tree
-	if err := c.decode(h, plumbing.TreeObject, &tree); err != nil {
+	if err := w.decode(h, plumbing.TreeObject, &tree); err != nil {
 		return err
 	}
 	for _, e := range tree.Entries {
-		n, err := c.node(e)
-		if err != nil {
-			return pathError("read", join(dir, e.Name), err)
-		}
-		path, err := b.add(dir, n)
-		if err != nil {
-			return err
-		}
-		if !n.mode.IsDir() {
-			continue
-		}
-		if err := c.walk(b, path, e.Hash); err != nil {
+		if err := w.entry(dir, e); err != nil {
 			return err
 		}
 	}
+	w.done(dir)
 	return nil
+}
+
+func (w walker) entry(dir string, e object.TreeEntry) error {
+	n, err := w.node(e)
+	if err != nil {
+		return pathError("read", join(dir, e.Name), err)
+	}
+	path, err := w.add(dir, n)
+	if err != nil || !n.mode.IsDir() {
+		return err
+	}
+	if same, ok := w.base[path]; ok && same.mode.IsDir() && same.hash == n.hash {
+		n.children = same.children
+		return w.graft(path, same)
+	}
+	return w.walk(path, e.Hash)
 }
 
 func (c chain) node(e object.TreeEntry) (n *node, err error) {

@@ -162,7 +162,7 @@ func FuzzPack(f *testing.F) {
 			if o.Size() > limits.ObjectBytes {
 				t.Errorf("object of %d bytes", o.Size())
 			}
-			_, _ = chain{{s: m}}.snapshot(h, limits)
+			_, _ = chain{{s: m}}.snapshot(h, limits, nil)
 		}
 	})
 }

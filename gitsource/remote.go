@@ -49,12 +49,18 @@ type remote struct {
 	rewrite  func(context.Context, *Rewrite) error
 	log      *slog.Logger
 
-	last map[string]*snapshot // by branch
+	last    map[string]*snapshot // by branch
+	pending *snapshot            // fetched, and perhaps not followed
 }
 
 // head asks the server for the commit of the branch, and fetches it unless it
 // is known.
 func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
+	if plumbing.IsHash(r.revision) { // which can never move
+		if s := r.known(plumbing.NewHash(r.revision)); s != nil {
+			return s, r.branch, nil
+		}
+	}
 	session, err := r.dial(ctx)
 	if err != nil {
 		return nil, "", err
@@ -73,16 +79,23 @@ func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
 		return base, branch, nil
 	}
 	s := r.known(want)
+	if s == nil && r.pending != nil && r.pending.commit == want {
+		s = r.pending
+	}
 	if s == nil {
 		if s, err = r.fetch(ctx, session, refs, want, base); err != nil {
 			return nil, "", err
 		}
+		r.pending = s
 	}
 	if err := r.follow(ctx, refs, branch, base, s); err != nil {
 		return nil, "", err
 	}
-	r.last[branch] = s
-	return s, branch, r.store.keep(branch, s)
+	r.last[branch], r.pending = s, nil
+	if err := r.store.keep(branch, s); err != nil {
+		r.log.Warn("cache not written", "error", err)
+	}
+	return s, branch, nil
 }
 
 // at fetches one commit by its name.
@@ -115,7 +128,7 @@ func (r *remote) base(branch string) *snapshot {
 	if layers == nil {
 		return nil
 	}
-	s, err := layers.snapshot(commit, r.limits)
+	s, err := layers.snapshot(commit, r.limits, nil)
 	if err != nil {
 		r.log.Warn("cache discarded", "error", err)
 		return nil
@@ -170,7 +183,7 @@ func (r *remote) complete(ctx context.Context, session transport.UploadPackSessi
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.Clip(layers), l).snapshot(want, r.limits)
+	return append(slices.Clip(layers), l).snapshot(want, r.limits, base)
 }
 
 // request asks for want, and says that base is at hand, without its history.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/gitsource"
 )
 
@@ -94,6 +95,9 @@ func TestCommitsThatAttackTheirReadersAreRefusedWhole(t *testing.T) {
 			s, _ := open(t, o.url, gitsource.Options{})
 			_, err := s.Head(t.Context())
 			fails(t, err, nil, "no entry may have this name", "")
+			if !kspec.IsTerminal(err) {
+				t.Error("the same commit would be fetched again and again")
+			}
 		})
 	}
 	for name, entries := range map[string][]entry{
@@ -190,6 +194,9 @@ func TestLimits(t *testing.T) {
 			var l *gitsource.LimitError
 			if !errors.As(err, &l) || l.Limit != tt.limit {
 				t.Errorf("%v is no LimitError of %s", err, tt.limit)
+			}
+			if !kspec.IsTerminal(err) {
+				t.Error("the same commit would be fetched again and again")
 			}
 		})
 	}

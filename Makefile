@@ -21,7 +21,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: controlplane ## watch kspec find a drift and open a pull request, on embedded parts (KEEP=1 leaves it up)
-	@go run ./cmd/demo $(if $(KEEP),--keep)
+	go build -o bin/kspec ./cmd/kspec
+	@go run ./test/demo $(if $(KEEP),--keep) $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig=$(KUBECONFIG))
 
 .PHONY: test
 test: controlplane ## run all tests against the real parts

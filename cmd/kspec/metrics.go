@@ -1,0 +1,101 @@
+package main
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// gauges are kspec's own metrics; docs/metrics.md explains them. Labels hold
+// names of targets, never of objects, users or images, so that their number is
+// bounded by the config repo.
+type gauges struct {
+	duration  *prometheus.HistogramVec
+	findings  *prometheus.GaugeVec
+	unknown   *prometheus.GaugeVec
+	objects   *prometheus.GaugeVec
+	lastLook  *prometheus.GaugeVec
+	decided   *prometheus.CounterVec
+	requests  *prometheus.CounterVec
+	pulls     *prometheus.CounterVec
+	fetch     *prometheus.HistogramVec
+	documents *prometheus.GaugeVec
+}
+
+func newGauges(reg prometheus.Registerer) *gauges {
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "kspec", Name: name, Help: help}, labels)
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "kspec", Name: name, Help: help}, labels)
+	}
+	seconds := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "kspec", Name: name, Help: help,
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}, labels)
+	}
+	g := &gauges{
+		duration:  seconds("reconcile_duration_seconds", "Time of one run of a target, by result: success or error.", "target", "result"),
+		findings:  gauge("findings", "Open findings of the last look, by verdict and severity.", "target", "verdict", "severity"),
+		unknown:   gauge("unknown", "Objects that the last look could not look at.", "target"),
+		objects:   gauge("objects", "Desired objects of the last look.", "target"),
+		lastLook:  gauge("last_complete_look_timestamp_seconds", "When the last complete look ended, as Unix time.", "target"),
+		decided:   counter("objects_decided_total", "Objects decided, by tier: cache, fields, dry-run.", "target", "tier"),
+		requests:  counter("kubernetes_requests_total", "Requests to the Kubernetes API, by verb.", "target", "verb"),
+		pulls:     counter("remediations_total", "Outcomes of remediation, by action.", "target", "action"),
+		fetch:     seconds("git_fetch_duration_seconds", "Time to read the config repo, by result: success or error.", "result"),
+		documents: gauge("documents", "Documents of the config repo, by state: target or invalid.", "state"),
+	}
+	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.requests, g.pulls, g.fetch, g.documents)
+	return g
+}
+
+// done counts a run of the loop.
+func (g *gauges) done(t kspec.Target, took time.Duration, err error) {
+	g.duration.WithLabelValues(t.Name, result(err)).Observe(took.Seconds())
+}
+
+// fetched counts a read of the repo.
+func (g *gauges) fetched(took time.Duration, err error) {
+	g.fetch.WithLabelValues(result(err)).Observe(took.Seconds())
+}
+
+// specs tells how many documents are good and bad.
+func (g *gauges) specs(targets, invalid int) {
+	g.documents.WithLabelValues("target").Set(float64(targets))
+	g.documents.WithLabelValues("invalid").Set(float64(invalid))
+}
+
+// looked takes over what a look found.
+func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
+	g.findings.DeletePartialMatch(prometheus.Labels{"target": rep.Target})
+	for _, f := range rep.Open() {
+		g.findings.WithLabelValues(rep.Target, string(f.Verdict), string(f.Severity)).Inc()
+	}
+	g.unknown.WithLabelValues(rep.Target).Set(float64(len(rep.Unknown)))
+	g.objects.WithLabelValues(rep.Target).Set(float64(rep.Coverage.Objects))
+	if rep.Complete() {
+		g.lastLook.WithLabelValues(rep.Target).Set(float64(rep.StartedAt.Add(rep.Duration).Unix()))
+	}
+	for tier, n := range rep.Coverage.DecidedBy {
+		g.decided.WithLabelValues(rep.Target, string(tier)).Add(float64(n))
+	}
+	for verb, n := range map[string]int{
+		"list": rep.Coverage.Requests.List, "get": rep.Coverage.Requests.Get, "patch": rep.Coverage.Requests.Patch,
+	} {
+		g.requests.WithLabelValues(rep.Target, verb).Add(float64(n))
+	}
+	if out.Action != "" {
+		g.pulls.WithLabelValues(rep.Target, string(out.Action)).Inc()
+	}
+}
+
+func result(err error) string {
+	if err != nil {
+		return "error"
+	}
+	return "success"
+}

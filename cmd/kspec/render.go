@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/render"
+)
+
+func newRenderCommand(a *app) *cobra.Command {
+	var repo repoFlags
+	var write bool
+	cmd := &cobra.Command{
+		Use:   "render",
+		Short: "Print what would be deployed, without a cluster",
+		Long: `Render the overlays and policy templates of a ClusterSpec and print the objects
+as YAML. With --write, write the rendered policies to the delivery path of the
+clone instead, where Flux or Argo CD deploy them from.`,
+		Example: `  kspec render --repo . --spec prod
+  kspec render --repo . --spec prod --write`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			source, err := repo.open(a)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = source.Close() }()
+			c, err := repo.read(cmd.Context(), source)
+			if err != nil {
+				return err
+			}
+			renderer := render.New(render.Options{})
+			return repo.each(cmd.Context(), a, c, func(t kspec.Target) error {
+				want, err := renderer.Render(cmd.Context(), t, c.tree)
+				if err != nil {
+					return err
+				}
+				if write {
+					err = writeDelivery(repo.repo, t, want)
+				} else {
+					err = a.printObjects(want)
+				}
+				if err != nil {
+					return err
+				}
+				return a.printUnknown(t, want.Unknown)
+			})
+		},
+	}
+	repo.bind(cmd)
+	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the rendered policies to the delivery path of the clone")
+	return cmd
+}
+
+func (a *app) printObjects(want kspec.Desired) error {
+	text, err := render.YAML(want.Objects)
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(text)
+	return err
+}
+
+// printUnknown prints what could not be rendered and says so by its error.
+func (a *app) printUnknown(t kspec.Target, unknown []kspec.Unknown) error {
+	for _, u := range unknown {
+		a.fail(fmt.Errorf("render %s: %s", t.Name, u.Reason))
+	}
+	if len(unknown) > 0 {
+		return errIncomplete
+	}
+	return nil
+}
+
+// writeDelivery writes the rendered policies into a clone on disk.
+func writeDelivery(repo string, t kspec.Target, want kspec.Desired) error {
+	if t.Delivery.Path == "" {
+		return kspec.WithHint(fmt.Errorf("ClusterSpec %s has no delivery path to write to", t.Name), "set spec.delivery.path")
+	}
+	root, err := os.OpenRoot(repo)
+	if err != nil {
+		return kspec.WithHint(fmt.Errorf("--write needs a clone: %w", err), "give --repo the path of a clone")
+	}
+	defer func() { _ = root.Close() }()
+	for _, f := range want.Delivery {
+		if err := root.MkdirAll(filepath.Dir(filepath.FromSlash(f.Path)), 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(filepath.FromSlash(f.Path), f.Content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

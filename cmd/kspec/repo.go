@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/gitsource"
+)
+
+// repoFlags say where the config repo is and which of its specs are meant. They
+// mean the same for every verb.
+type repoFlags struct {
+	repo, branch, revision string
+	worktree               bool
+	specs                  []string
+	cacheDir               string
+	timeout                time.Duration
+	tokenFile              string
+	sshKeyFile, knownHosts string
+	caFile                 string
+}
+
+func (f *repoFlags) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.repo, "repo", ".", "config repo: an https or ssh URL, or the path of a clone")
+	flags.StringVar(&f.branch, "branch", "", "branch to read (default: HEAD of the clone, or the default branch of the URL)")
+	flags.StringVar(&f.revision, "revision", "", "commit to read instead of the head of the branch")
+	flags.BoolVar(&f.worktree, "worktree", false, "read what is not committed yet; --repo must be a clone")
+	flags.StringSliceVar(&f.specs, "spec", nil, "name of a ClusterSpec (default: all)")
+	flags.StringVar(&f.cacheDir, "cache-dir", "", "folder to keep fetched commits in (default: memory)")
+	flags.DurationVar(&f.timeout, "git-timeout", time.Minute, "longest time for one exchange with the Git server")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token for Git and the forge (default: $KSPEC_FORGE_TOKEN)")
+	flags.StringVar(&f.sshKeyFile, "ssh-key-file", "", "file with the private key for an ssh URL")
+	flags.StringVar(&f.knownHosts, "ssh-known-hosts-file", "", "file with the host keys that are trusted for an ssh URL")
+	flags.StringVar(&f.caFile, "git-ca-file", "", "PEM file with further certificate authorities of the Git server")
+}
+
+// auth reads the credentials that the flags name.
+func (f *repoFlags) auth() (gitsource.Auth, error) {
+	var auth gitsource.Auth
+	token, err := readToken(f.tokenFile)
+	if err != nil {
+		return auth, err
+	}
+	auth.Token = token
+	for file, into := range map[string]*[]byte{f.knownHosts: &auth.KnownHosts, f.caFile: &auth.CABundle} {
+		if file == "" {
+			continue
+		}
+		if *into, err = os.ReadFile(file); err != nil {
+			return auth, err
+		}
+	}
+	if f.sshKeyFile != "" {
+		key, err := os.ReadFile(f.sshKeyFile)
+		if err != nil {
+			return auth, err
+		}
+		auth.SSHKey = kspec.NewSecret(string(key))
+	}
+	return auth, nil
+}
+
+// open opens the repo without reading it.
+func (f *repoFlags) open(a *app) (*gitsource.Source, error) {
+	auth, err := f.auth()
+	if err != nil {
+		return nil, err
+	}
+	return gitsource.New(f.repo, gitsource.Options{
+		Branch: f.branch, Revision: f.revision, Worktree: f.worktree, CacheDir: f.cacheDir,
+		Auth: auth, Timeout: f.timeout, Log: a.log,
+	})
+}
+
+// checkout is the config repo at one revision, decoded.
+type checkout struct {
+	tree    kspec.Tree
+	set     *v1alpha1.Set
+	targets []kspec.Target
+	// errs are of the documents that could not be used.
+	errs []error
+}
+
+// read fetches the head of the repo and decodes its documents.
+func (f *repoFlags) read(ctx context.Context, source *gitsource.Source) (*checkout, error) {
+	tree, err := source.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &checkout{tree: tree}
+	c.set, c.errs = v1alpha1.Load(tree.FS)
+	for _, spec := range c.set.Specs {
+		t, err := spec.Doc.Target(spec.Source, tree.Revision)
+		if err != nil {
+			c.errs = append(c.errs, err)
+			continue
+		}
+		c.targets = append(c.targets, t)
+	}
+	return c, nil
+}
+
+// selected returns the targets that --spec names, or all. A name that is not
+// there is an error, and so is a repo without any.
+func (f *repoFlags) selected(c *checkout) ([]kspec.Target, error) {
+	var known []string
+	for _, t := range c.targets {
+		known = append(known, t.Name)
+	}
+	if len(known) == 0 && len(c.errs) == 0 {
+		return nil, kspec.WithHint(fmt.Errorf("no ClusterSpec in %s at %s", f.repo, c.tree.Revision),
+			"add a document with apiVersion: kspec.io/v1alpha1 and kind: ClusterSpec anywhere in the repo")
+	}
+	if len(f.specs) == 0 {
+		return c.targets, nil
+	}
+	var targets []kspec.Target
+	for _, name := range f.specs {
+		i := slices.Index(known, name)
+		if i < 0 {
+			hint := "known are: " + strings.Join(known, ", ")
+			if len(c.errs) > 0 {
+				hint += "; some documents could not be read, see \"kspec validate\""
+			}
+			return nil, kspec.WithHint(fmt.Errorf("no ClusterSpec %q in %s at %s", name, f.repo, c.tree.Revision), hint)
+		}
+		targets = append(targets, c.targets[i])
+	}
+	return targets, nil
+}
+
+// documents prints the documents that could not be used. It returns
+// errIncomplete when there are any and no --spec says that they do not matter.
+func (f *repoFlags) documents(a *app, c *checkout) error {
+	for _, err := range c.errs {
+		a.fail(err)
+	}
+	if len(c.errs) > 0 && len(f.specs) == 0 {
+		return errIncomplete
+	}
+	return nil
+}
+
+// each calls do for every selected target, prints what failed and goes on. The
+// result is the gravest of what happened: drift before failure, so that a
+// finding is never hidden by a cluster that could not be reached.
+func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec.Target) error) error {
+	targets, err := f.selected(c)
+	if err != nil {
+		return err
+	}
+	worst := f.documents(a, c)
+	for _, t := range targets {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if t.Suspend {
+			a.log.Info("suspended", "target", t)
+			continue
+		}
+		switch err := do(t); {
+		case err == nil:
+		case errors.Is(err, errDrift):
+			worst = errDrift
+		case !errors.Is(worst, errDrift):
+			worst = errIncomplete
+			fallthrough
+		default:
+			if !errors.Is(err, errIncomplete) {
+				a.fail(err)
+			}
+		}
+	}
+	return worst
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// The exit codes of every verb, as of kubectl diff and flux diff.
+const (
+	exitInSync = 0 // in sync, or done
+	exitDrift  = 1 // drift or a violation was found
+	exitFailed = 2 // kspec could not look
+)
+
+// errDrift is returned by a verb that found what it looks for, after it has
+// printed it.
+var errDrift = errors.New("drift found")
+
+// errIncomplete is returned by a verb that found nothing but could not look at
+// everything, after it has printed why.
+var errIncomplete = errors.New("the look was incomplete")
+
+// app is what every verb needs of the outside.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	log      *slog.Logger
+	level    *slog.LevelVar
+}
+
+// run runs one command line and returns the exit code of the process.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut, level: new(slog.LevelVar)}
+	a.level.Set(slog.LevelWarn)
+	a.log = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: a.level}))
+
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitInSync
+	case errors.Is(err, errDrift):
+		return exitDrift
+	case errors.Is(err, errIncomplete):
+		return exitFailed
+	}
+	a.fail(err)
+	return exitFailed
+}
+
+// fail prints an error and what to do about it.
+func (a *app) fail(err error) {
+	_, _ = fmt.Fprintf(a.err, "kspec: error: %v\n", err)
+	if hint := kspec.HintOf(err); hint != "" {
+		_, _ = fmt.Fprintf(a.err, "kspec: hint: %s\n", hint)
+	}
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kspec",
+		Short: "Notice that a cluster is no longer what Git says, and put it right by pull request",
+		Long: `kspec is a companion of Flux and Argo CD. They bring to a cluster what Git says;
+kspec is the way back: it notices that the live cluster is no longer what Git
+says, tells who changed it and how bad it is, and opens a pull request that a
+person can read and merge.
+
+Exit codes: 0 in sync, 1 drift or a violation found, 2 kspec could not look.`,
+		Example: `  # What differs between the cluster of the current context and this clone?
+  kspec drift detect --repo . --spec prod
+
+  # Open a pull request for it, or print what it would say.
+  kspec drift remediate --repo https://github.com/acme/config --spec prod --dry-run`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().BoolFunc("verbose", "log what kspec does to standard error", func(string) error {
+		a.level.Set(slog.LevelDebug)
+		return nil
+	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return kspec.WithHint(err, "run \""+cmd.CommandPath()+" --help\"")
+	})
+	root.AddCommand(
+		newValidateCommand(a), newRenderCommand(a), newDriftCommand(a),
+		newVerifyCommand(a), newServeCommand(a), newVersionCommand(a),
+	)
+	return root
+}
+
+// colour reports whether the output is a terminal that wants colour.
+func (a *app) colour() bool {
+	f, ok := a.out.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// group returns a command that only holds others.
+func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return kspec.WithHint(fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()),
+				"known are: "+strings.Join(names(cmd), ", "))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(verbs...)
+	return cmd
+}
+
+func names(cmd *cobra.Command) []string {
+	var all []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			all = append(all, c.Name())
+		}
+	}
+	return all
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cloudcwfranck/kspec/fixtures"
+	"github.com/cloudcwfranck/kspec/fixtures/forge"
+	"github.com/cloudcwfranck/kspec/test/kube"
+)
+
+const forgeToken = "s3cr3t-forge-token"
+
+func TestMain(m *testing.M) {
+	testscript.Main(withCluster{m}, map[string]func(){"kspec": main})
+}
+
+// withCluster ends the shared cluster after the tests.
+type withCluster struct{ m *testing.M }
+
+func (w withCluster) Run() int { return kube.Main(w.m) }
+
+// TestScripts runs testdata/*.txtar: each specifies one behaviour of the
+// command line, against a real Kubernetes API and a forge over real Git
+// repositories. Besides the commands of testscript a script has
+//
+//	repo DIR            create the repo $REPO from DIR
+//	push DIR MESSAGE    make DIR the content of its main branch, as a person
+//	live MANAGER VERB FILE  apply, update, patch, create or delete the objects of FILE
+//	pulls N             there are N pull requests; prints them to stdout
+//	pull N merge|close  do that as a person
+func TestScripts(t *testing.T) {
+	cluster := kube.Shared(t)
+	kubeconfig := cluster.WriteKubeconfig(t)
+	cl := cluster.Client(t)
+	f, err := forge.New(t.TempDir(), forge.Options{Token: forgeToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(f)
+	t.Cleanup(srv.Close)
+
+	s := &scripts{t: t, client: cl, forge: f, url: srv.URL}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: os.Getenv("KSPEC_UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			name := "acme/" + strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
+			env.Values[repoName{}] = name
+			env.Setenv("REPO", srv.URL+"/"+name+".git")
+			env.Setenv("FORGE", srv.URL+"/api/v3/")
+			env.Setenv("KUBECONFIG", kubeconfig)
+			env.Setenv("EXAMPLE", filepath.Join(fixtures.Dir(), "config-repo"))
+			env.Setenv("KSPEC_FORGE_TOKEN", forgeToken)
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
+		},
+	})
+}
+
+// repoName is the key of the name of the script's repo.
+type repoName struct{}
+
+type scripts struct {
+	t      *testing.T
+	client client.Client
+	forge  *forge.Forge
+	url    string
+}
+
+func (s *scripts) repo(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(s.forge.Create(ts.Value(repoName{}).(string), "main", os.DirFS(ts.MkAbs(args[0]))))
+}
+
+func (s *scripts) push(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(s.forge.Push(ts.Value(repoName{}).(string), "main", args[1], os.DirFS(ts.MkAbs(args[0]))))
+}
+
+func (s *scripts) live(ts *testscript.TestScript, _ bool, args []string) {
+	objects, err := decode(ts.ReadFile(args[2]))
+	ts.Check(err)
+	for _, u := range objects {
+		ts.Check(do(s.t.Context(), s.client, args[0], args[1], u))
+	}
+}
+
+func do(ctx context.Context, c client.Client, manager, verb string, u *unstructured.Unstructured) error {
+	owner := client.FieldOwner(manager)
+	switch verb {
+	case "apply":
+		return c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), owner, client.ForceOwnership)
+	case "create":
+		return c.Create(ctx, u, owner)
+	case "delete":
+		return c.Delete(ctx, u)
+	case "patch":
+		data, err := u.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		return c.Patch(ctx, u, client.RawPatch(types.MergePatchType, data), owner)
+	default:
+		return fmt.Errorf("unknown verb %q", verb)
+	}
+}
+
+func decode(text string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if err := decoder.Decode(&u.Object); err != nil {
+			if err.Error() == "EOF" {
+				return objects, nil
+			}
+			return nil, err
+		}
+		if len(u.Object) > 0 {
+			objects = append(objects, u)
+		}
+	}
+}
+
+func (s *scripts) pulls(ts *testscript.TestScript, _ bool, args []string) {
+	pulls, err := s.forge.Pulls(ts.Value(repoName{}).(string))
+	ts.Check(err)
+	var text strings.Builder
+	for _, p := range pulls {
+		fmt.Fprintf(&text, "#%d %s %s\n%s\n%s\n", p.Number, p.State, p.Head, p.Title, p.Body)
+	}
+	_, _ = ts.Stdout().Write([]byte(text.String()))
+	if want := args[0]; strconv.Itoa(len(pulls)) != want {
+		ts.Fatalf("%d pull requests, want %s:\n%s", len(pulls), want, text.String())
+	}
+}
+
+func (s *scripts) pull(ts *testscript.TestScript, _ bool, args []string) {
+	number, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	name := ts.Value(repoName{}).(string)
+	switch args[1] {
+	case "merge":
+		ts.Check(s.forge.Merge(name, number))
+	case "close":
+		ts.Check(s.forge.Close(name, number))
+	default:
+		ts.Fatalf("unknown verb %q", args[1])
+	}
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cloudcwfranck/kspec/fixtures/forge"
+	"github.com/cloudcwfranck/kspec/fixtures/receivers"
+	"github.com/cloudcwfranck/kspec/test/kube"
+)
+
+const serveRepo = "acme/serve"
+
+// place is where kspec serve works in a test.
+type place struct {
+	client     client.Client
+	kubeconfig string
+	forge      *forge.Forge
+	slack      *receivers.Slack
+	forgeURL   string
+	slackHost  string
+	secrets    string
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	cluster := kube.Shared(t)
+	p := &place{client: cluster.Client(t), kubeconfig: cluster.WriteKubeconfig(t), slack: &receivers.Slack{}}
+	var err error
+	if p.forge, err = forge.New(t.TempDir(), forge.Options{Token: forgeToken}); err != nil {
+		t.Fatal(err)
+	}
+	p.forgeURL = listen(t, p.forge)
+	slackURL := listen(t, p.slack)
+	p.slackHost = strings.TrimPrefix(slackURL, "http://")
+	p.secrets = t.TempDir()
+	write(t, filepath.Join(p.secrets, "slack-hook", "url"), slackURL+receivers.HookPath)
+	write(t, filepath.Join(p.secrets, "bindings.yaml"),
+		`[{secret: slack-hook/url, fields: [slack.webhookURL], hosts: ["`+p.slackHost+`"]}]`)
+	return p
+}
+
+func listen(t *testing.T, h http.Handler) string {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// daemon is a running kspec serve.
+type daemon struct {
+	cmd             *exec.Cmd
+	metrics, health string
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write collects the log.
+func (d *daemon) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.Write(p)
+}
+
+func (d *daemon) text() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.String()
+}
+
+func (p *place) serve(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{metrics: freeAddress(t), health: freeAddress(t)}
+	d.cmd = exec.CommandContext(t.Context(), "kspec", append([]string{
+		"serve", "--repo", p.forgeURL + "/" + serveRepo + ".git", "--forge-url", p.forgeURL + "/api/v3/",
+		"--kubeconfig", p.kubeconfig, "--secrets-dir", p.secrets, "--allow-alert-host", p.slackHost,
+		"--poll", "200ms", "--metrics-bind-address", d.metrics, "--health-probe-bind-address", d.health,
+	}, args...)...)
+	d.cmd.Env = append(os.Environ(), "KSPEC_FORGE_TOKEN="+forgeToken)
+	d.cmd.Stderr = d
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// stop ends the daemon as Kubernetes does and demands that it ends well.
+func (d *daemon) stop(t *testing.T) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Wait(); err != nil {
+		t.Errorf("serve ended with %v:\n%s", err, d.text())
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func eventually(t *testing.T, d *daemon, what string, got func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !got(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen; the log is:\n%s", what, d.text())
+		}
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+const serveSpec = `apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: prod}
+spec:
+  interval: 10s
+  manifests: [{path: app}]
+  remediation: {strategy: adopt}
+  drift: {confirm: {observations: 1}}
+---
+apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: team}
+spec:
+  defaults: {resolveAfter: 1}
+  defaultNotifiers: [slack]
+  slack:
+    webhookURL: {secretRef: {name: slack-hook, key: url}}
+    events: [DriftDetected]
+`
+
+func serveConfig(greeting string) fstest.MapFS {
+	return fstest.MapFS{
+		"specs.yaml": {Data: []byte(serveSpec)},
+		"app/settings.yaml": {Data: []byte(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: serve}
+data:
+  greeting: ` + greeting + "\n")},
+	}
+}
+
+func TestServeCuresDriftThroughAPullRequest(t *testing.T) {
+	p := newPlace(t)
+	ctx := t.Context()
+	if err := p.forge.Create(serveRepo, "main", serveConfig("hello")); err != nil {
+		t.Fatal(err)
+	}
+	settings := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "serve"},
+		Data:       map[string]string{"greeting": "goodbye"},
+	}
+	for _, o := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "serve"}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kspec-system"}}, settings,
+	} {
+		if err := p.client.Create(ctx, o, client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	d := p.serve(t)
+	eventually(t, d, "the alert", func() bool { return len(p.slack.Messages()) == 1 })
+	pulls, err := p.forge.Pulls(serveRepo)
+	if err != nil || len(pulls) != 1 {
+		t.Fatalf("%d pull requests, %v", len(pulls), err)
+	}
+	if text := p.slack.Messages()[0].String(); !strings.Contains(text, "/pull/1") || !strings.Contains(text, "settings") {
+		t.Errorf("the alert names neither the object nor the pull request:\n%s", text)
+	}
+	if code, body := get(t, "http://"+d.health+"/readyz"); code != http.StatusOK {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+	_, metrics := get(t, "http://"+d.metrics+"/metrics")
+	for _, want := range []string{
+		`kspec_findings{severity="medium",target="prod",verdict="Changed"} 1`,
+		`kspec_remediations_total{action="opened",target="prod"} 1`,
+		`kspec_documents{state="target"} 1`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+
+	// A second replica waits for the lease while the first one works.
+	standby := p.serve(t)
+	eventually(t, standby, "readiness of the second replica", func() bool {
+		code, _ := get(t, "http://"+standby.health+"/readyz")
+		return code == http.StatusOK
+	})
+	if text := standby.text(); strings.Contains(text, "config repo read") {
+		t.Errorf("two replicas work at once:\n%s", text)
+	}
+
+	// The first one stops and gives the lease away; a merge then reaches the
+	// second, which sees the drift gone and tells.
+	d.stop(t)
+	if err := p.forge.Merge(serveRepo, 1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, standby, "a complete clean look of the second replica", func() bool {
+		_, metrics := get(t, "http://"+standby.metrics+"/metrics")
+		return strings.Contains(metrics, "kspec_last_complete_look_timestamp_seconds{target=\"prod\"}") &&
+			!strings.Contains(metrics, "kspec_findings{")
+	})
+	standby.stop(t)
+	if pulls, _ := p.forge.Pulls(serveRepo); len(pulls) != 1 {
+		t.Errorf("%d pull requests in the end, want 1", len(pulls))
+	}
+	for _, log := range []string{d.text(), standby.text()} {
+		checkLog(t, log)
+	}
+}
+
+// checkLog demands JSON lines without a secret, from start to stop.
+func checkLog(t *testing.T, log string) {
+	t.Helper()
+	for _, secret := range []string{forgeToken, receivers.HookPath} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds a secret:\n%s", log)
+		}
+	}
+	var last string
+	for lines := bufio.NewScanner(strings.NewReader(log)); lines.Scan(); {
+		var line struct{ Msg string }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Errorf("not JSON: %s", lines.Text())
+		}
+		last = line.Msg
+	}
+	if last != "stopped" {
+		t.Errorf("the last message is %q, want stopped", last)
+	}
+}

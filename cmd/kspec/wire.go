@@ -1,0 +1,203 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/compare"
+	"github.com/cloudcwfranck/kspec/gitsource"
+	kremediate "github.com/cloudcwfranck/kspec/remediate"
+	"github.com/cloudcwfranck/kspec/remediate/github"
+	"github.com/cloudcwfranck/kspec/render"
+	"github.com/cloudcwfranck/kspec/report"
+	"github.com/cloudcwfranck/kspec/verify"
+)
+
+// lookFlags are those of every verb that looks at a cluster.
+type lookFlags struct {
+	repo    repoFlags
+	cluster clusterFlags
+	output  string
+	workers int
+}
+
+func (f *lookFlags) bind(cmd *cobra.Command) {
+	f.repo.bind(cmd)
+	f.cluster.bind(cmd)
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
+	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
+}
+
+func (f *lookFlags) check() error {
+	if !slices.Contains(report.Formats(), f.output) {
+		return fmt.Errorf("unknown output %q: want %s", f.output, strings.Join(report.Formats(), ", "))
+	}
+	return f.cluster.check()
+}
+
+// wiring is the stages, put together.
+type wiring struct {
+	source     *gitsource.Source
+	clusters   *clusters
+	checkout   *checkout
+	reconciler *kspec.Reconciler
+}
+
+// wire opens the repo, reads it and puts together the stages that look. The
+// reconciler notifies nobody and remediates nothing yet.
+func (f *lookFlags) wire(ctx context.Context, a *app) (*wiring, error) {
+	w, err := f.stages(a)
+	if err != nil {
+		return nil, err
+	}
+	w.checkout, err = f.repo.read(ctx, w.source)
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	w.clusters.set(w.checkout.set.Targets)
+	return w, f.sameCluster(w.checkout)
+}
+
+// stages puts together the stages that look, without any request.
+func (f *lookFlags) stages(a *app) (*wiring, error) {
+	secrets, err := openSecrets(f.cluster.secretsDir, f.cluster.secretBindings)
+	if err != nil {
+		return nil, err
+	}
+	source, err := f.repo.open(a)
+	if err != nil {
+		return nil, err
+	}
+	reach := &clusters{flags: f.cluster, secrets: secrets}
+	return &wiring{
+		source:   source,
+		clusters: reach,
+		reconciler: &kspec.Reconciler{
+			Source:   source,
+			Renderer: render.New(render.Options{}),
+			Verifier: verify.New(verify.RunningFunc(reach.runningImages), verify.Options{Log: a.log}),
+			Detector: compare.New(reach, compare.Options{Workers: f.workers, Log: a.log}),
+			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
+		},
+	}, nil
+}
+
+func (w *wiring) close() { _ = w.source.Close() }
+
+// sameCluster refuses to compare specs of different clusters with the one that
+// the user named.
+func (f *lookFlags) sameCluster(c *checkout) error {
+	if !f.cluster.named() {
+		return nil
+	}
+	targets, err := f.repo.selected(c)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if t.Cluster != targets[0].Cluster {
+			return kspec.WithHint(fmt.Errorf("--kubeconfig and --context name one cluster, but %s and %s are for different ones", targets[0].Name, t.Name),
+				"choose one by --spec")
+		}
+	}
+	return nil
+}
+
+// runningImages lists the images that run in the cluster of t.
+func (c *clusters) runningImages(ctx context.Context, t kspec.Target) ([]kspec.Image, error) {
+	cluster, err := c.Cluster(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.RunningImages(ctx)
+}
+
+// forgeFlags say where pull requests are opened.
+type forgeFlags struct {
+	forge, url string
+}
+
+func (f *forgeFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.forge, "forge", "", "kind of forge: "+strings.Join(forgeNames(), ", ")+" (default: by the host of --repo)")
+	cmd.Flags().StringVar(&f.url, "forge-url", "", "address of the forge's API (default: by the host of --repo)")
+}
+
+// forges is every kind of forge. Adding one is a folder below remediate, its
+// exam, and a line here.
+func forges() map[string]func(f *forgeFlags, repo string, token kspec.Secret) (kremediate.Forge, error) {
+	return map[string]func(*forgeFlags, string, kspec.Secret) (kremediate.Forge, error){
+		"github": newGitHub,
+	}
+}
+
+func forgeNames() []string { return slices.Sorted(maps.Keys(forges())) }
+
+func newGitHub(f *forgeFlags, repo string, token kspec.Secret) (kremediate.Forge, error) {
+	api, owner, name, err := github.Parse(repo)
+	if err != nil {
+		return nil, err
+	}
+	if f.url != "" {
+		api = f.url
+	}
+	return github.New(github.Options{BaseURL: api, Owner: owner, Repo: name, Token: token})
+}
+
+// onceOptions are for a verb that looks once because a person asked: there is
+// no next look to confirm what it sees.
+func onceOptions(dryRun bool) kremediate.Options {
+	return kremediate.Options{DryRun: dryRun, ConfirmNow: true}
+}
+
+// wire adds the stage that remediates. A dry run on a clone needs no forge; it
+// then prints the plan as if there were no pull request yet.
+func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Options) error {
+	o.Log = a.log
+	if o.DryRun && isPath(repo.repo) {
+		w.reconciler.Remediator = kremediate.New(nil, nil, w.reconciler.Renderer, o)
+		return nil
+	}
+	if isPath(repo.repo) {
+		return kspec.WithHint(fmt.Errorf("--repo %s is a clone: pull requests are opened on a forge", repo.repo),
+			"give --repo the URL of the repo, or print the plan with --dry-run")
+	}
+	auth, err := repo.auth()
+	if err != nil {
+		return err
+	}
+	forge, err := forges()[cmp.Or(f.forge, "github")](f, repo.repo, auth.Token)
+	if err != nil {
+		return err
+	}
+	git, err := kremediate.NewRepo(kremediate.GitOptions{
+		URL: repo.repo, Token: auth.Token, SSHKey: auth.SSHKey, KnownHosts: auth.KnownHosts, Timeout: repo.timeout,
+	})
+	if err != nil {
+		return err
+	}
+	w.reconciler.Remediator = kremediate.New(forge, git, w.reconciler.Renderer, o)
+	return nil
+}
+
+// check refuses a kind of forge that there is none of.
+func (f *forgeFlags) check() error {
+	if f.forge != "" && !slices.Contains(forgeNames(), f.forge) {
+		return fmt.Errorf("unknown forge %q: want %s", f.forge, strings.Join(forgeNames(), ", "))
+	}
+	return nil
+}
+
+// isPath reports whether --repo is a folder of this machine.
+func isPath(repo string) bool {
+	_, err := os.Stat(repo)
+	return err == nil
+}

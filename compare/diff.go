@@ -289,9 +289,21 @@ func (v *view) left() []difference {
 	return left
 }
 
-// intruded returns what people's tools own and Git does not set.
+// intruded returns what people's tools own and Git does not set. In a policy it
+// returns whatever Git does not set: the name of a manager is anyone's choice,
+// and must not hide how a policy was weakened.
 func (v *view) intruded() []difference {
 	var all []difference
+	if exempt(v.Want.ID()) {
+		known := structure(v.owners)
+		unset(ownSet(v.Live.Object, known), ownSet(v.reply, known), nil, v.Live.Object, func(path fieldpath.Path, live any) {
+			d := difference{path: path, live: live}
+			d.owner, _ = ownerOf(v.owners, path, true, v.ByPerson)
+			if *path[0].FieldName == "spec" {
+				all = append(all, d)
+			}
+		})
+	}
 	for _, o := range v.owners {
 		if o.subresource != "" || o.applies(v.Want.FieldManager) || !v.ByPerson(o.manager) {
 			continue

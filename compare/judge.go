@@ -32,7 +32,7 @@ func (s *sweep) judge(ctx context.Context, o *subject) {
 			return
 		}
 	}
-	o.unknown = reason("dry-run", o.want.ID(), errChanging)
+	o.unknown = "dry-run: the object was another at each look"
 }
 
 // judgeStrange is for an object of a kind that the cluster does not know: it

@@ -19,39 +19,43 @@ func ownSet(want map[string]any, known *fieldpath.Set) *fieldpath.Set {
 			for _, field := range []string{"labels", "annotations", "finalizers", "ownerReferences"} {
 				if w, ok := meta[field]; ok {
 					at := fieldpath.MakePathOrDie("metadata", field)
-					grow(set, at, w, under(under(known, at[0]), at[1]))
+					grow(set, at, w, under(known, at[0]))
 				}
 			}
 		default:
-			pe := fieldpath.FieldNameElement(k)
-			grow(set, fieldpath.Path{pe}, v, under(known, pe))
+			grow(set, fieldpath.Path{fieldpath.FieldNameElement(k)}, v, known)
 		}
 	}
 	return set
 }
 
-// grow adds to set what v owns at path.
-func grow(set *fieldpath.Set, path fieldpath.Path, v any, known *fieldpath.Set) {
+// grow adds to set what v owns at path; around is what is known of the value
+// that v is in.
+func grow(set *fieldpath.Set, path fieldpath.Path, v any, around *fieldpath.Set) {
+	last := path[len(path)-1]
+	known := under(around, last)
+	atomic := known == nil && holds(around, last)
 	switch v := v.(type) {
 	case map[string]any:
-		if len(v) == 0 {
+		if len(v) == 0 || atomic {
 			break
 		}
 		for k, field := range v {
-			pe := fieldpath.FieldNameElement(k)
-			grow(set, below(path, pe), field, under(known, pe))
+			grow(set, below(path, fieldpath.FieldNameElement(k)), field, known)
 		}
 		return
 	case []any:
-		if items, ok := itemsOf(v, known); ok {
-			for i, pe := range items {
-				set.Insert(below(path, pe))
-				if pe.Key != nil {
-					grow(set, below(path, pe), v[i], under(known, pe))
-				}
-			}
-			return
+		items, ok := itemsOf(v, known)
+		if !ok {
+			break
 		}
+		for i, pe := range items {
+			set.Insert(below(path, pe))
+			if pe.Key != nil {
+				grow(set, below(path, pe), v[i], known)
+			}
+		}
+		return
 	}
 	set.Insert(path)
 }

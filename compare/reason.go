@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -55,7 +56,10 @@ func kindOf(err error) string {
 	case apierrors.ReasonForError(err) != metav1.StatusReasonUnknown:
 		return string(apierrors.ReasonForError(err))
 	}
-	return scrub(err.Error())
+	if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
+		err = urlErr.Err // the URL says nothing that the object does not
+	}
+	return "no answer: " + scrub(err.Error())
 }
 
 // saidBy returns what the server said. Of a Secret only the fields are named.
@@ -130,9 +134,6 @@ func immutable(err error) []string {
 
 // frozen matches how the API server says that a field cannot be changed.
 var frozen = regexp.MustCompile(`(?i)immutable|updates? to .* forbidden|(may|can) ?not be (changed|updated|modified)|(may|can) ?not change`)
-
-// errChanging says that an object was another at each look.
-var errChanging = errors.New("changed while kspec looked")
 
 func noKind(id kspec.ObjectID) string {
 	return fmt.Sprintf("the cluster does not know the kind %s %s", id.GVK().GroupVersion(), id.Kind)

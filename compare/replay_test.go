@@ -173,5 +173,8 @@ func (w world) raw(manager string, u *unstructured.Unstructured, jsonPatch strin
 	}
 }
 
+// deleteNow deletes without grace.
+var deleteNow = metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
+
 // notName matches what a name may not hold.
 var notName = regexp.MustCompile(`[^a-z0-9]+`)

@@ -105,10 +105,10 @@ func says(err error, words string) bool {
 	return holds(message(no)) || slices.ContainsFunc(no.Errors, func(e github.Error) bool { return holds(e.Code) })
 }
 
-// lagging is the answer of a part of GitHub that has not heard yet of what was
-// just pushed or created.
+// lagging is the answer when one part of GitHub has not heard yet of what was
+// just pushed or created, while another has.
 func lagging(err error) bool {
-	return says(err, "could not resolve to a node") || says(err, "head invalid")
+	return says(err, "could not resolve to a node") || says(err, "head invalid") || says(err, "a pull request already exists")
 }
 
 // missing reports whether GitHub says that there is no such thing.

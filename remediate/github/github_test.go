@@ -206,10 +206,12 @@ func TestALostAnswerToOpenLeavesOnePullRequest(t *testing.T) {
 	}
 }
 
-// cutter cuts the answer of the first POST in half.
+// cutter leaves the answer of the first POST only some bytes, or puts other
+// ones in its place.
 type cutter struct {
 	http.RoundTripper
-	once sync.Once
+	instead string
+	once    sync.Once
 }
 
 func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -220,16 +222,21 @@ func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
 				io.Reader
 				io.Closer
 			}{io.LimitReader(resp.Body, 40), resp.Body}
+			if c.instead != "" {
+				resp.Body = io.NopCloser(strings.NewReader(c.instead))
+			}
 		})
 	}
 	return resp, err
 }
 
 func TestHalfAnAnswerToOpenLeavesOnePullRequest(t *testing.T) {
-	w := ready(t, func(o *github.Options) { o.Transport = &cutter{RoundTripper: &http.Transport{}} })
-	p, err := w.Open(t.Context(), opening)
-	if err != nil || p.Number != 1 || w.count("POST /pulls") != 1 {
-		t.Errorf("got #%d, %v after %d POSTs", p.Number, err, w.count("POST /pulls"))
+	for _, instead := range []string{"", "{}", "<html>"} {
+		w := ready(t, func(o *github.Options) { o.Transport = &cutter{RoundTripper: &http.Transport{}, instead: instead} })
+		p, err := w.Open(t.Context(), opening)
+		if err != nil || p.Number != 1 || w.count("POST /pulls") != 1 {
+			t.Errorf("%q: got #%d, %v after %d POSTs", instead, p.Number, err, w.count("POST /pulls"))
+		}
 	}
 }
 
@@ -265,6 +272,19 @@ func TestOpenAdoptsWhatAListDidNotShow(t *testing.T) {
 	}
 	if d := cmp.Diff(first, second); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestAPullRequestThatExistsButIsNeverListedMayShowLater(t *testing.T) {
+	w := ready(t)
+	if err := w.hub.HideNew(repo, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Open(t.Context(), opening); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Open(t.Context(), opening); err == nil || kspec.IsTerminal(err) || !strings.Contains(err.Error(), "already exists") {
+		t.Errorf("got %v", err)
 	}
 }
 

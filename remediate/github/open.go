@@ -3,6 +3,7 @@ package github
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/go-github/v57/github"
@@ -47,12 +48,15 @@ func (f *Forge) create(ctx context.Context, n remediate.NewPullRequest, newest i
 	for range 2 {
 		var made *github.PullRequest
 		made, _, err = f.client.PullRequests.Create(ctx, f.owner, f.repo, in)
+		if err == nil && made.GetNumber() == 0 {
+			err = errors.New("the answer names no pull request")
+		}
 		switch {
-		case err == nil && made.GetNumber() > 0:
+		case err == nil:
 			return pullRequest(made), nil
 		case says(err, "no commits between"):
 			return remediate.PullRequest{}, kspec.Terminal(fmt.Errorf("%s: %w", what, remediate.ErrNoCommits))
-		case !says(err, "already exists") && !lost(ctx, err):
+		case !lost(ctx, err):
 			return remediate.PullRequest{}, f.explain(what, err)
 		}
 		p, found, lookErr := f.appeared(ctx, n, newest)

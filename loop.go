@@ -147,10 +147,10 @@ func (l *Loop) take(now time.Time) (due []*entry, wait time.Duration) {
 }
 
 func (l *Loop) run(ctx context.Context, e *entry) {
-	l.mu.Lock()
-	t := e.target
-	l.mu.Unlock()
-
+	t, ok := l.begin(e)
+	if !ok {
+		return
+	}
 	start := time.Now()
 	err := l.Do(ctx, t)
 	took := time.Since(start)
@@ -171,6 +171,19 @@ func (l *Loop) run(ctx context.Context, e *entry) {
 		e.due = time.Now()
 	}
 	l.signal()
+}
+
+// begin returns the target as it is now that a worker is free, and false when
+// it was taken away or suspended meanwhile.
+func (l *Loop) begin(e *entry) (Target, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.again = false
+	if e.gone {
+		delete(l.entries, e.target.Name)
+	}
+	e.running = !e.gone && !e.target.Suspend
+	return e.target, e.running
 }
 
 func (l *Loop) report(ctx context.Context, t Target, took time.Duration, err error) {
@@ -194,9 +207,12 @@ func (l *Loop) next(e *entry, t Target, err error) time.Duration {
 		e.failures = 0
 		return interval
 	}
-	backoff := orDefault(l.MinBackoff, time.Second) << min(e.failures, 30)
+	wait, most := orDefault(l.MinBackoff, time.Second), orDefault(l.MaxBackoff, 15*time.Minute)
+	for i := 0; i < e.failures && wait < most; i++ {
+		wait *= 2
+	}
 	e.failures++
-	return jitter(min(backoff, orDefault(l.MaxBackoff, 15*time.Minute)))
+	return jitter(min(wait, most))
 }
 
 func (e *entry) poke() {

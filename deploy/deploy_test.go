@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -227,9 +228,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 
 func object(apiVersion, kind, namespace, name string, fields map[string]any) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{}}
-	for key, value := range fields {
-		u.Object[key] = value
-	}
+	maps.Copy(u.Object, fields)
 	u.SetAPIVersion(apiVersion)
 	u.SetKind(kind)
 	u.SetNamespace(namespace)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,10 +163,9 @@ func severities(open []kspec.Finding) string {
 		counts[f.Severity]++
 	}
 	var parts []string
-	all := kspec.Severities()
-	for i := len(all) - 1; i >= 0; i-- {
-		if n := counts[all[i]]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, all[i]))
+	for _, s := range slices.Backward(kspec.Severities()) {
+		if n := counts[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -31,31 +31,29 @@ func TestGuardedOutlivesPanicAndHang(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	answer := func(status int, after string) *http.Response {
-		return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {after}}}
-	}
-	get := &http.Request{Method: http.MethodGet}
 	for _, c := range []struct {
 		name     string
-		req      *http.Request
-		resp     *http.Response
+		method   string
+		status   int
+		after    string
 		err      error
 		attempt  int
 		again    bool
 		min, max time.Duration
 	}{
-		{"asked for a second", get, answer(429, "1"), nil, 0, true, time.Second, time.Second},
-		{"asked for an hour", get, answer(503, "3600"), nil, 0, true, longestPause, longestPause},
-		{"asked for a date", get, answer(503, "Wed, 21 Oct 2099 07:28:00 GMT"), nil, 0, true, firstPause, 2 * firstPause},
-		{"asked for the past", get, answer(503, "-1"), nil, 1, true, 2 * firstPause, 3 * firstPause},
-		{"the last attempt", get, answer(503, ""), nil, attempts - 1, false, 0, 0},
-		{"not found", get, answer(404, ""), nil, 0, false, 0, 0},
-		{"a write", &http.Request{Method: http.MethodPost}, answer(503, ""), nil, 0, false, 0, 0},
-		{"cut off", get, nil, fmt.Errorf("read: %w", io.ErrUnexpectedEOF), 0, true, firstPause, 2 * firstPause},
-		{"reset", get, nil, fmt.Errorf("read: %w", syscall.ECONNRESET), 0, true, firstPause, 2 * firstPause},
-		{"refused", get, nil, syscall.ECONNREFUSED, 0, false, 0, time.Minute},
+		{"asked for a second", "GET", 429, "1", nil, 0, true, time.Second, time.Second},
+		{"asked for an hour", "GET", 503, "3600", nil, 0, true, longestPause, longestPause},
+		{"asked for a date", "GET", 503, "Wed, 21 Oct 2099 07:28:00 GMT", nil, 0, true, firstPause, 2 * firstPause},
+		{"asked for the past", "GET", 503, "-1", nil, 1, true, 2 * firstPause, 3 * firstPause},
+		{"the last attempt", "GET", 503, "", nil, attempts - 1, false, 0, 0},
+		{"not found", "GET", 404, "", nil, 0, false, 0, 0},
+		{"a write", "POST", 503, "", nil, 0, false, 0, 0},
+		{"cut off", "GET", 0, "", fmt.Errorf("read: %w", io.ErrUnexpectedEOF), 0, true, firstPause, 2 * firstPause},
+		{"reset", "HEAD", 0, "", fmt.Errorf("read: %w", syscall.ECONNRESET), 0, true, firstPause, 2 * firstPause},
+		{"refused", "GET", 0, "", syscall.ECONNREFUSED, 0, false, 0, time.Minute},
 	} {
-		pause, again := retryAfter(c.req, c.resp, c.err, c.attempt)
+		resp := &http.Response{StatusCode: c.status, Header: http.Header{"Retry-After": {c.after}}, Body: http.NoBody}
+		pause, again := retryAfter(&http.Request{Method: c.method}, resp, c.err, c.attempt)
 		if again != c.again || pause < c.min || pause > c.max {
 			t.Errorf("%s: got %s, %t, want %t within %s and %s", c.name, pause, again, c.again, c.min, c.max)
 		}

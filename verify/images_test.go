@@ -15,7 +15,8 @@ func TestImagesFindsPodTemplatesByTheirShape(t *testing.T) {
 		text string
 		want []string
 	}{
-		"every kind of container": {`
+		"every kind of container": {
+			`
 apiVersion: v1
 kind: Pod
 metadata: {name: p}
@@ -30,14 +31,18 @@ status:
 				"/spec/containers/[name=app] a/app", "/spec/containers/[name=side] a/side",
 				"/spec/ephemeralContainers/[name=debug] a/debug", "/spec/initContainers/[name=migrate] a/init",
 				"/spec/volumes/[name=model] a/model",
-			}},
-		"CronJob": {`
+			},
+		},
+		"CronJob": {
+			`
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: c}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: app, image: a/app}]}}}}}`,
-			[]string{"/spec/jobTemplate/spec/template/spec/containers/[name=app] a/app"}},
-		"custom resource": {`
+			[]string{"/spec/jobTemplate/spec/template/spec/containers/[name=app] a/app"},
+		},
+		"custom resource": {
+			`
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: r}
@@ -48,13 +53,16 @@ spec:
 			[]string{
 				"/spec/workers/[name=big]/template/spec/containers/[name=app] a/app",
 				"/spec/workers/[name=big]/template/spec/initContainers/0 a/nameless",
-			}},
-		"PodTemplate": {`
+			},
+		},
+		"PodTemplate": {
+			`
 apiVersion: v1
 kind: PodTemplate
 metadata: {name: t}
 template: {spec: {containers: [{name: app, image: a/app}]}}`,
-			[]string{"/template/spec/containers/[name=app] a/app"}},
+			[]string{"/template/spec/containers/[name=app] a/app"},
+		},
 		"nothing that runs": {`
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/cryptoutils/goodkey"
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/cloudcwfranck/kspec"
@@ -63,7 +64,7 @@ func compileRule(r kspec.SignatureRule) (rule, error) {
 		}
 		out.globs = append(out.globs, re)
 	}
-	id := fmt.Sprintf("all=%t", r.All)
+	ids := []string{fmt.Sprintf("all=%t", r.All)}
 	seen := map[string]bool{}
 	for i, a := range r.Authorities {
 		read, err := readAuthority(a, i)
@@ -77,9 +78,9 @@ func compileRule(r kspec.SignatureRule) (rule, error) {
 			seen[key] = true
 		}
 		out.authorities = append(out.authorities, read)
-		id += " " + read.id
+		ids = append(ids, read.id)
 	}
-	out.id = hash(id)
+	out.id = hash(strings.Join(ids, " "))
 	return out, nil
 }
 
@@ -97,7 +98,7 @@ func readAuthority(a kspec.Authority, i int) (authority, error) {
 			return out, kspec.WithHint(fmt.Errorf("keys[%d]: read public key: %w", i, err),
 				"paste cosign.pub, from BEGIN PUBLIC KEY to END PUBLIC KEY")
 		}
-		if err := cryptoutils.ValidatePubKey(key); err != nil {
+		if err := goodkey.ValidatePubKey(key); err != nil {
 			return out, fmt.Errorf("keys[%d]: %w", i, err)
 		}
 		verifiers, err := verifiersOf(key)

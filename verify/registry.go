@@ -309,21 +309,21 @@ func explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errors.New("the registry did not answer in time")
 	case errors.As(err, &answer):
-		err, hint = explainAnswer(answer.StatusCode)
+		return explainAnswer(answer.StatusCode)
 	case errors.As(err, &address):
 		err = address.Err
 	}
 	return kspec.WithHint(errors.New(printable(err.Error())), hint)
 }
 
-func explainAnswer(status int) (err error, hint string) {
+func explainAnswer(status int) error {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("the registry refuses access (%d)", status), "give kspec a pull secret for it"
+		return kspec.WithHint(fmt.Errorf("the registry refuses access (%d)", status), "give kspec a pull secret for it")
 	case http.StatusNotFound:
-		return errors.New("the registry has no such image, or hides it"), "see whether kspec may pull it"
+		return kspec.WithHint(errors.New("the registry has no such image, or hides it"), "see whether kspec may pull it")
 	default:
-		return fmt.Errorf("the registry answered %d %s", status, http.StatusText(status)), ""
+		return fmt.Errorf("the registry answered %d %s", status, http.StatusText(status))
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,14 +51,15 @@ type server struct {
 func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{t: t}
-	real := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	actual := registry.New(registry.WithReferrersSupport(true), registry.Logger(quiet))
 	http := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.Path)
 		fault := s.fault
 		s.mu.Unlock()
 		if fault == nil || !fault(w, r) {
-			real.ServeHTTP(w, r)
+			actual.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(http.Close)

@@ -117,6 +117,9 @@ type Reconciler struct {
 // told as an event.
 func (r *Reconciler) Reconcile(ctx context.Context, t Target) (Report, Outcome, error) {
 	want, rep, err := r.Look(ctx, t)
+	if err != nil && ctx.Err() != nil {
+		return rep, Outcome{}, err // told to stop, which is nobody's failure
+	}
 	if err != nil {
 		return rep, Outcome{}, errors.Join(err, r.tell(ctx, t, failure(t, err, r.now())))
 	}

@@ -1,8 +1,10 @@
 package kspec_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -27,6 +29,13 @@ func TestSecretIsNotPrinted(t *testing.T) {
 		if err != nil || strings.Contains(string(b), "canary") {
 			t.Errorf("json of %T: %s, %v", v, b, err)
 		}
+	}
+	var log bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(handler).Info("secrets", "plain", s, "pointer", &s, "struct", h, "group", slog.GroupValue(slog.Any("in", s)))
+	}
+	if strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "[redacted]") {
+		t.Errorf("logged: %s", &log)
 	}
 	if s.Reveal() != "canary" || s.IsZero() || !(kspec.Secret{}).IsZero() || !kspec.NewSecret("").IsZero() {
 		t.Error("Reveal or IsZero do not tell the value")

@@ -1,0 +1,166 @@
+package kspec_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// line is a Reconciler whose stages note that they ran. The stage named by fails
+// fails.
+type line struct {
+	kspec.Reconciler
+
+	calls  []string
+	events []kspec.Event
+	fails  string
+	rep    kspec.Report
+	out    kspec.Outcome
+}
+
+var errStage = errors.New("no")
+
+func newLine(fails string) *line {
+	l := &line{fails: fails}
+	l.Now = func() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
+	l.Source = kspec.FetcherFunc(func(_ context.Context, t kspec.Target) (kspec.Tree, error) {
+		return kspec.Tree{Revision: t.Revision}, l.call("source")
+	})
+	l.Renderer = kspec.RendererFunc(func(_ context.Context, _ kspec.Target, tree kspec.Tree) (kspec.Desired, error) {
+		return kspec.Desired{Tree: tree}, l.call("render")
+	})
+	l.Verifier = kspec.VerifierFunc(func(context.Context, kspec.Target, kspec.Desired) ([]kspec.Finding, []kspec.Unknown, error) {
+		return []kspec.Finding{typed(finding("image", kspec.Unsigned, kspec.Critical), kspec.TypeImage)}, []kspec.Unknown{{Reason: "registry is down"}}, l.call("verify")
+	})
+	l.Detector = kspec.DetectorFunc(func(_ context.Context, _ kspec.Target, want kspec.Desired) (kspec.Report, error) {
+		rep := l.rep
+		rep.Revision = want.Tree.Revision
+		return rep, l.call("compare")
+	})
+	l.Remediator = kspec.RemediatorFunc(func(context.Context, kspec.Target, kspec.Desired, kspec.Report) (kspec.Outcome, error) {
+		return l.out, l.call("remediate")
+	})
+	l.Notifier = kspec.NotifierFunc(func(_ context.Context, e kspec.Event) error {
+		l.events = append(l.events, e)
+		if l.fails == "notify" {
+			return errStage
+		}
+		return nil
+	})
+	return l
+}
+
+func (l *line) call(stage string) error {
+	l.calls = append(l.calls, stage)
+	if stage == l.fails {
+		return errStage
+	}
+	return nil
+}
+
+func TestReconcileCallsTheStagesInOrder(t *testing.T) {
+	l := newLine("")
+	l.rep = kspec.Report{Findings: []kspec.Finding{finding("web", kspec.Changed, kspec.Medium)}}
+	l.out = kspec.Outcome{Action: kspec.ActionOpened, Number: 1}
+	rev := kspec.Revision{Branch: "main", Commit: "4f0c"}
+	rep, out, err := l.Reconcile(t.Context(), kspec.Target{Name: "prod", Revision: rev})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"source", "render", "verify", "compare", "remediate"}, l.calls); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+	if rep.Revision != rev || len(rep.Findings) != 2 || len(rep.Unknown) != 1 || out.Action != kspec.ActionOpened {
+		t.Errorf("report %+v, outcome %+v: want what verify and compare found, in one report", rep, out)
+	}
+	want := []string{
+		"DriftDetected firing warning", "ImageUnsigned firing critical", "RemediationOpened firing info",
+		"SourceFailed resolved info", "ClusterUnreachable resolved info", "RemediationFailed resolved info",
+	}
+	if diff := cmp.Diff(want, summary(l.events)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestReconcileStopsAtTheStageThatFails(t *testing.T) {
+	stages := []string{"source", "render", "verify", "compare", "remediate"}
+	for i, stage := range stages {
+		l := newLine(stage)
+		_, _, err := l.Reconcile(t.Context(), kspec.Target{Name: "prod", Cluster: "eu"})
+		failed, ok := errors.AsType[*kspec.StageError](err)
+		if !ok || string(failed.Stage) != stage || failed.Target != "prod" || !errors.Is(err, errStage) {
+			t.Errorf("%s: got %v", stage, err)
+		}
+		if diff := cmp.Diff(stages[:i+1], l.calls); diff != "" {
+			t.Errorf("%s: stages (-want +got):\n%s", stage, diff)
+		}
+		want := map[string]string{
+			"source": "SourceFailed firing warning", "render": "SourceFailed firing warning", "verify": "SourceFailed firing warning",
+			"compare": "ClusterUnreachable firing warning", "remediate": "RemediationFailed firing warning",
+		}[stage]
+		if !slices.Contains(summary(l.events), want) {
+			t.Errorf("%s: told %v, want %s", stage, summary(l.events), want)
+		}
+		for _, e := range l.events {
+			if stage != "remediate" && e.Status == kspec.Resolved {
+				t.Errorf("%s: a look that failed resolved %s", stage, e.Type)
+			}
+			if e.Status == kspec.Firing && e.Level == kspec.Warning && (e.Cluster != "eu" || !strings.Contains(e.Description, "no")) {
+				t.Errorf("%s: the event says %+v", stage, e)
+			}
+		}
+	}
+}
+
+func TestReconcileGoesOnTellingWhenANotifierFails(t *testing.T) {
+	l := newLine("notify")
+	l.out = kspec.Outcome{Action: kspec.ActionNone}
+	_, out, err := l.Reconcile(t.Context(), kspec.Target{Name: "prod"})
+	failed, ok := errors.AsType[*kspec.StageError](err)
+	if !ok || failed.Stage != kspec.StageNotify || out.Action != kspec.ActionNone {
+		t.Errorf("got %v and %+v, want the outcome beside an error of notify", err, out)
+	}
+	if len(l.events) < 4 {
+		t.Errorf("told %v only", summary(l.events))
+	}
+}
+
+func TestLookTellsNobodyAndChangesNothing(t *testing.T) {
+	l := newLine("")
+	l.Remediator, l.Notifier = nil, nil
+	if _, rep, err := l.Look(t.Context(), kspec.Target{Name: "prod"}); err != nil || len(rep.Findings) != 1 {
+		t.Errorf("got %+v, %v", rep, err)
+	}
+}
+
+func TestReconcileStampsFailuresByItsClock(t *testing.T) {
+	l := newLine("source")
+	_, _, _ = l.Reconcile(t.Context(), kspec.Target{Name: "prod"})
+	if !l.events[0].Time.Equal(l.Now()) {
+		t.Errorf("stamped %s", l.events[0].Time)
+	}
+	l = newLine("source")
+	l.Now = nil
+	_, _, _ = l.Reconcile(t.Context(), kspec.Target{Name: "prod"})
+	if time.Since(l.events[0].Time) > time.Minute {
+		t.Errorf("stamped %s", l.events[0].Time)
+	}
+}
+
+func TestReconcileBlamesNobodyWhenItIsToldToStop(t *testing.T) {
+	for _, stage := range []string{"source", "compare"} {
+		l := newLine(stage)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, err := l.Reconcile(ctx, kspec.Target{Name: "prod"}); !errors.Is(err, errStage) || len(l.events) > 0 {
+			t.Errorf("%s: error %v, events %v", stage, err, summary(l.events))
+		}
+	}
+}

@@ -165,7 +165,7 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 			return ctx.Err()
 		}
 		if t.Suspend {
-			a.log.Info("suspended", "target", t)
+			a.log.InfoContext(ctx, "suspended", "target", t)
 			continue
 		}
 		switch err := do(t); {

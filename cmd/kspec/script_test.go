@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 			env.Values[repoName{}] = name
 			env.Setenv("REPO", srv.URL+"/"+name+".git")
 			env.Setenv("FORGE", srv.URL+"/api/v3/")
+			env.Setenv("HOST", strings.TrimPrefix(srv.URL, "http://")+"/"+name+".git")
 			env.Setenv("KUBECONFIG", kubeconfig)
 			env.Setenv("EXAMPLE", filepath.Join(fixtures.Dir(), "config-repo"))
 			env.Setenv("KSPEC_FORGE_TOKEN", forgeToken)

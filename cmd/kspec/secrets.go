@@ -102,7 +102,7 @@ func (s *secretDir) read(ref kspec.SecretRef) (kspec.Secret, error) {
 	if ref.Key != "" {
 		path += "/" + ref.Key
 	}
-	for _, element := range strings.Split(path, "/") {
+	for element := range strings.SplitSeq(path, "/") {
 		if !secretName.MatchString(element) {
 			return kspec.Secret{}, errors.New("not a valid name of a secret")
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing/fstest"
@@ -71,8 +72,8 @@ func openStage(ctx context.Context, o options) (*stage, error) {
 // close undoes, last first, what was started.
 func (s *stage) close() error {
 	var errs []error
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		errs = append(errs, s.undo[i]())
+	for _, undo := range slices.Backward(s.undo) {
+		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
 }
@@ -116,8 +117,8 @@ func (s *stage) undeliver() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
-	for i := len(s.delivered) - 1; i >= 0; i-- {
-		errs = append(errs, client.IgnoreNotFound(s.client.Delete(ctx, s.delivered[i])))
+	for _, u := range slices.Backward(s.delivered) {
+		errs = append(errs, client.IgnoreNotFound(s.client.Delete(ctx, u)))
 	}
 	return errors.Join(errs...)
 }

@@ -35,8 +35,8 @@ func TestObjectID(t *testing.T) {
 		t.Errorf("GVK is %s", id.GVK())
 	}
 	for want, id := range map[string]kspec.ObjectID{
-		"Deployment.apps web/front": id,
-		"Namespace web":             {Version: "v1", Kind: "Namespace", Name: "web"},
+		"Deployment.apps web/front":                  id,
+		"Namespace web":                              {Version: "v1", Kind: "Namespace", Name: "web"},
 		"ClusterRole.rbac.authorization.k8s.io view": {Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "view"},
 	} {
 		if id.String() != want {

@@ -171,8 +171,8 @@ func TestLoopBacksOffWhileLookingFails(t *testing.T) {
 		if len(at) < 6 {
 			t.Fatalf("%d runs in 30 s: %v", len(at), at)
 		}
-		for i, want := range []time.Duration{1, 2, 4, 8, 8} {
-			within(t, fmt.Sprintf("back-off %d", i), at[i+1]-at[i], want*time.Second)
+		for i, seconds := range []int{1, 2, 4, 8, 8} {
+			within(t, fmt.Sprintf("back-off %d", i), at[i+1]-at[i], time.Duration(seconds)*time.Second)
 		}
 
 		failing = false

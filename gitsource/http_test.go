@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -225,9 +226,10 @@ func TestAHostileRetryAfterDoesNotParkTheSource(t *testing.T) {
 
 func TestTLSNeedsTheCABundle(t *testing.T) {
 	o := newOrigin(t, someFiles)
-	srv := httptest.NewTLSServer(o.Server)
+	srv := httptest.NewUnstartedServer(o.Server)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
 	defer srv.Close()
-	srv.Config.ErrorLog = nil
 	s, _ := open(t, srv.URL+"/"+repoName, gitsource.Options{})
 	_, err := s.Head(t.Context())
 	fails(t, err, nil, "certificate", "")

@@ -84,7 +84,7 @@ func (l *local) open() (*git.Repository, error) {
 	}
 	// A clone that borrows objects of another names its folder by an absolute path.
 	return git.Open(filesystem.NewStorageWithOptions(stored.Filesystem(), cache.NewObjectLRU(16*cache.MiByte),
-		filesystem.Options{AlternatesFS: osfs.New("/")}), nil)
+		filesystem.Options{AlternatesFS: osfs.New("/"), KeepDescriptors: true}), nil)
 }
 
 func (l *local) head(context.Context) (*snapshot, string, error) {

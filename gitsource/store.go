@@ -90,9 +90,10 @@ func (d *onDisk) add(pack []byte, base chain) (*layer, error) {
 	return l, nil
 }
 
+// open opens a layer. Its one pack stays open until the layer is garbage.
 func (d *onDisk) open(name string) *layer {
-	fs := osfs.New(filepath.Join(d.dir, name), osfs.WithBoundOS())
-	s := filesystem.NewStorageWithOptions(fs, cache.NewObjectLRU(8*cache.MiByte), filesystem.Options{ExclusiveAccess: true})
+	s := filesystem.NewStorageWithOptions(osfs.New(filepath.Join(d.dir, name)), cache.NewObjectLRU(8*cache.MiByte),
+		filesystem.Options{ExclusiveAccess: true, KeepDescriptors: true})
 	return &layer{name: name, s: s}
 }
 

@@ -9,10 +9,13 @@ import (
 	"github.com/cloudcwfranck/kspec"
 )
 
-// Forges cut long texts; what is past these limits is counted, not listed.
+// Forges refuse comments of more than 65,536 characters. What is past these
+// limits is counted, not listed.
 const (
-	markdownRows  = 200
+	markdownTable = 48_000 // bytes of a table
+	markdownList  = 6_000  // bytes of a list below it
 	markdownValue = 120
+	markdownText  = 300
 )
 
 // writeMarkdown writes tables for pull requests and job summaries. All that
@@ -41,19 +44,36 @@ func markdownReport(b *bytes.Buffer, rep kspec.Report, o Options) {
 	if len(rep.Findings) > 0 {
 		b.WriteString("\n| Severity | Object | Verdict | Field | In Git | Live | Who |\n|---|---|---|---|---|---|---|\n")
 	}
-	rows := 0
+	table := listing{b: b, left: markdownTable}
 	for _, f := range rep.Findings {
 		for _, row := range markdownFinding(f, rep, o) {
-			if rows++; rows <= markdownRows {
-				b.WriteString("| " + strings.Join(row, " | ") + " |\n")
-			}
+			table.add("| " + strings.Join(row, " | ") + " |\n")
 		}
 	}
-	if rows > markdownRows {
-		fmt.Fprintf(b, "\n… and %s.\n", plural(rows-markdownRows, "more row"))
-	}
+	table.end()
 	markdownHints(b, rep.Findings)
 	markdownUnknown(b, rep.Unknown)
+}
+
+// listing writes lines until its room is used up, then counts them.
+type listing struct {
+	b    *bytes.Buffer
+	left int
+	rest int
+}
+
+func (l *listing) add(line string) {
+	if l.left -= len(line); l.left < 0 {
+		l.rest++
+		return
+	}
+	l.b.WriteString(line)
+}
+
+func (l *listing) end() {
+	if l.rest > 0 {
+		fmt.Fprintf(l.b, "\n… and %d more.\n", l.rest)
+	}
 }
 
 // markdownFinding returns one row for each field, or one for the finding.
@@ -73,24 +93,15 @@ func markdownFinding(f kspec.Finding, rep kspec.Report, o Options) [][]string {
 	var rows [][]string
 	for _, d := range f.Fields {
 		was, is := markdownValues(d)
-		path := d.KeyedPath
-		if path == "" {
-			path = d.Path
-		}
 		rows = append(rows, []string{
-			head[0], head[1], head[2], code(path), was, is, escape(who(d, o.now(rep))),
+			head[0], head[1], head[2], code(pathOf(d)), was, is, escape(who(d, o.now(rep))),
 		})
 	}
 	return rows
 }
 
 func markdownValues(d kspec.Field) (was, is string) {
-	if d.Desired != nil {
-		was = show(d.Desired)
-	}
-	if d.Live != nil {
-		is = show(d.Live)
-	}
+	was, is = valuesOf(d)
 	was, is = clipBoth(was, is, markdownValue)
 	was, is = code(was), code(is)
 	if d.Desired == nil {
@@ -105,16 +116,18 @@ func markdownValues(d kspec.Field) (was, is string) {
 // markdownHints lists each hint once, in order.
 func markdownHints(b *bytes.Buffer, findings []kspec.Finding) {
 	seen := map[string]bool{"": true}
+	hints := listing{b: b, left: markdownList}
 	for _, f := range findings {
-		if seen[f.Hint] || len(seen) > markdownRows {
+		if seen[f.Hint] {
 			continue
 		}
 		if len(seen) == 1 {
 			b.WriteString("\n**What to do**\n\n")
 		}
 		seen[f.Hint] = true
-		b.WriteString("- " + escape(f.Hint) + "\n")
+		hints.add("- " + escape(f.Hint) + "\n")
 	}
+	hints.end()
 }
 
 func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
@@ -122,11 +135,8 @@ func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
 		return
 	}
 	b.WriteString("\n**Could not be looked at**\n\n")
-	for i, u := range unknown {
-		if i == markdownRows {
-			fmt.Fprintf(b, "\n… and %d more.\n", len(unknown)-markdownRows)
-			return
-		}
+	lines := listing{b: b, left: markdownList}
+	for _, u := range unknown {
 		name := u.Object.String()
 		if u.Object == (kspec.ObjectID{}) {
 			name = place(u.Source)
@@ -134,8 +144,9 @@ func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
 		if strings.TrimSpace(name) == "" {
 			name = "the target"
 		}
-		fmt.Fprintf(b, "- %s: %s\n", code(name), escape(u.Reason))
+		lines.add("- " + code(name) + ": " + escape(u.Reason) + "\n")
 	}
+	lines.end()
 }
 
 // code returns s as a code span that also holds inside a table. In a code span
@@ -145,7 +156,7 @@ func code(s string) string {
 		return ""
 	}
 	// A table ends its cell at "\\|", so a backslash must not touch a pipe.
-	s = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`).Replace(clean(s))
+	s = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`).Replace(clean(clip(s, markdownText)))
 	longest, run := 0, 0
 	for _, r := range s {
 		if r != '`' {
@@ -171,7 +182,7 @@ func escape(s string) string {
 		"&", "&amp;"+gap, "<", "&lt;", ">", "&gt;",
 		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`+gap,
 		"@", "@"+gap, "#", "#"+gap, "!", "!"+gap, "%", "%"+gap, "://", ":"+gap+"//", "$", `\$`+gap,
-	).Replace(clean(s))
+	).Replace(clean(clip(s, markdownText)))
 	return words.ReplaceAllString(s, "$1"+gap+"$2")
 }
 

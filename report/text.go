@@ -105,7 +105,7 @@ func (p *painter) finding(f kspec.Finding) {
 	if f.WaivedBy != nil {
 		waived = " (waived by " + clean(*f.WaivedBy) + ")"
 	}
-	p.line(4, string(f.Verdict), ": ", clean(f.Message), p.paint(dim, waived))
+	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, waived))
 	for i, d := range f.Fields {
 		p.field(d)
 		by := who(d, p.now)
@@ -119,55 +119,56 @@ func (p *painter) finding(f kspec.Finding) {
 	}
 }
 
-// field writes one difference: on one line where it fits, else one line each
-// for Git and the cluster, or the lines that differ of a long text.
+// field writes one difference: on one line where it fits, else on a line for
+// each side, or as the lines that differ of a long text.
 func (p *painter) field(f kspec.Field) {
-	path := f.KeyedPath
-	if path == "" {
-		path = f.Path
-	}
-	path = clean(path)
+	path := clean(pathOf(f))
 	if multiline(f.Desired) || multiline(f.Live) {
 		p.line(6, path)
 		p.text(f)
 		return
 	}
-	was, is := "(not in Git)", "(gone)"
-	wasStyle, isStyle := dim, dim
+	was, is := p.paint(dim, "(not in Git)"), p.paint(dim, "(gone)")
+	desired, live := valuesOf(f)
 	if f.Desired != nil {
-		was, wasStyle = show(f.Desired), red
+		was = p.paint(red, desired)
 	}
 	if f.Live != nil {
-		is, isStyle = show(f.Live), green
+		is = p.paint(green, live)
 	}
-	if f.Redacted {
-		path += " (redacted)"
+	switch {
+	case columns(path)+columns(desired)+columns(live)+24 <= p.width:
+		p.line(6, path, "  ", was, " → ", is)
+	case f.Desired == nil:
+		p.line(6, path, "  ", was)
+		p.side(green, "+ ", []string{live})
+	case f.Live == nil:
+		p.line(6, path, "  ", is)
+		p.side(red, "− ", []string{desired})
+	default:
+		desired, live = clipBoth(desired, live, p.width-10)
+		p.line(6, path)
+		p.side(red, "− ", []string{desired})
+		p.side(green, "+ ", []string{live})
 	}
-	if columns(path)+columns(was)+columns(is)+11 <= p.width {
-		p.line(6, path, "  ", p.paint(wasStyle, was), " → ", p.paint(isStyle, is))
-		return
-	}
-	was, is = clipBoth(was, is, p.width-10)
-	p.line(6, path)
-	p.line(8, p.paint(wasStyle, "− "+was))
-	p.line(8, p.paint(isStyle, "+ "+is))
 }
 
 // text writes the lines in which two texts differ.
 func (p *painter) text(f kspec.Field) {
 	h := differ(textOf(f.Desired), textOf(f.Live))
 	p.line(8, p.paint(dim, fmt.Sprintf("line %d", h.line)))
-	p.side(red, "− ", h.old)
-	p.side(green, "+ ", h.new)
+	p.side(red, "− ", cleanAll(h.old))
+	p.side(green, "+ ", cleanAll(h.new))
 }
 
+// side writes lines of one side, clean ones.
 func (p *painter) side(s style, sign string, lines []string) {
 	for i, l := range lines {
 		if i == mostLines {
 			p.line(8, p.paint(s, sign+"… "+plural(len(lines)-mostLines, "more line")))
 			return
 		}
-		p.line(8, p.paint(s, sign+clip(clean(l), p.width-10)))
+		p.line(8, p.paint(s, sign+clip(l, p.width-10)))
 	}
 }
 

@@ -2,11 +2,14 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cloudcwfranck/kspec"
 )
 
 // show spells a JSON value on one line, safe to print. A string stands bare
@@ -27,6 +30,25 @@ func show(v any) string {
 	}
 	return clean(strings.TrimSpace(b.String()))
 }
+
+// valuesOf spells both values of a field; an absent one is "". Tags that stand
+// for secrets are said as they are.
+func valuesOf(f kspec.Field) (desired, live string) {
+	spell := func(v any) string {
+		s, ok := v.(string)
+		switch {
+		case v == nil:
+			return ""
+		case ok && f.Redacted:
+			return clean(s)
+		default:
+			return show(v)
+		}
+	}
+	return spell(f.Desired), spell(f.Live)
+}
+
+func pathOf(f kspec.Field) string { return cmp.Or(f.KeyedPath, f.Path) }
 
 func bare(s string) bool {
 	return s != "" && s == strings.TrimSpace(s) && !strings.ContainsAny(s, "\n\"\\") &&

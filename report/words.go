@@ -85,6 +85,28 @@ func place(s kspec.Source) string {
 	}
 }
 
+// headline says in one sentence what is wrong. Where the fields say it
+// themselves, counting them is enough.
+func headline(f kspec.Finding) string {
+	n := len(f.Fields)
+	switch {
+	case n > 0 && f.Verdict == kspec.Changed:
+		return plural2(n, "field differs from Git", "fields differ from Git")
+	case n > 0 && f.Verdict == kspec.ExtraField:
+		return plural(n, "field") + " that Git does not set"
+	default:
+		return f.Message
+	}
+}
+
+func cleanAll(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = clean(l)
+	}
+	return out
+}
+
 // heading names target, cluster and revision.
 func heading(rep kspec.Report) string {
 	s := clean(rep.Target)

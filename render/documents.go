@@ -237,27 +237,33 @@ func (d document) object() (*unstructured.Unstructured, error) {
 	return decodeObject(data)
 }
 
+// nameable refuses a document that is no object with a name of its own.
+func nameable(n *yaml.Node) error {
+	meta := field(n, "metadata")
+	return named(text(field(n, "apiVersion")), text(field(n, "kind")), text(field(meta, "name")), text(field(meta, "generateName")))
+}
+
+func named(apiVersion, kind, name, generateName string) error {
+	switch {
+	case kind == "":
+		return errors.New("the object has no kind")
+	case apiVersion == "":
+		return errors.New("the object has no apiVersion")
+	case generateName != "":
+		return errors.New("the object has generateName: an object in Git needs a name of its own")
+	case name == "":
+		return fmt.Errorf("the %s has no metadata.name", kind)
+	}
+	return nil
+}
+
 // decodeObject reads an object from JSON and checks that it can be named.
 func decodeObject(data []byte) (*unstructured.Unstructured, error) {
-	u := &unstructured.Unstructured{}
-	var m map[string]any
-	if err := json.Unmarshal(data, &m); err != nil {
+	value, err := plainJSON(data)
+	if err != nil {
 		return nil, fmt.Errorf("not an object: %w", err)
 	}
-	if kind, _ := m["kind"].(string); kind == "" {
-		return nil, errors.New("the object has no kind")
-	}
-	if version, _ := m["apiVersion"].(string); version == "" {
-		return nil, errors.New("the object has no apiVersion")
-	}
-	if err := u.UnmarshalJSON(data); err != nil {
-		return nil, fmt.Errorf("not an object: %w", err)
-	}
-	if u.GetGenerateName() != "" {
-		return nil, errors.New("the object has generateName: an object in Git needs a name of its own")
-	}
-	if u.GetName() == "" {
-		return nil, fmt.Errorf("the %s has no metadata.name", u.GetKind())
-	}
-	return u, nil
+	m, _ := value.(map[string]any)
+	u := &unstructured.Unstructured{Object: m}
+	return u, named(u.GetAPIVersion(), u.GetKind(), u.GetName(), u.GetGenerateName())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -138,12 +139,10 @@ func (f *folder) add(u *unstructured.Unstructured, src kspec.Source) {
 func (s *scanner) source(dir, file string, o built) kspec.Source {
 	fallback := kspec.Source{File: file, Line: 1}
 	switch {
-	case o.origin == nil:
-		return fallback
+	case o.origin == nil || o.origin.Path == "" && o.origin.ConfiguredIn == "":
+		return s.search(o.object, fallback)
 	case o.origin.ConfiguredIn != "":
 		return s.generated(path.Join(dir, o.origin.ConfiguredIn), o)
-	case o.origin.Path == "":
-		return fallback
 	}
 	name := path.Join(dir, o.origin.Path)
 	docs, err := s.documents(name)
@@ -151,6 +150,20 @@ func (s *scanner) source(dir, file string, o built) kspec.Source {
 		return fallback
 	}
 	return kspec.Source{File: name, Line: declaring(docs, o.object).line}
+}
+
+// search looks for the declaring document in all files that were read, for an
+// object that lost its origin on the way.
+func (s *scanner) search(u *unstructured.Unstructured, fallback kspec.Source) kspec.Source {
+	best, length := fallback, 0
+	for _, name := range slices.Sorted(maps.Keys(s.docs)) {
+		d := declaring(s.docs[name], u)
+		n := text(field(field(d.node, "metadata"), "name"))
+		if text(field(d.node, "kind")) == u.GetKind() && strings.Contains(u.GetName(), n) && len(n) > length {
+			best, length = kspec.Source{File: name, Line: d.line}, len(n)
+		}
+	}
+	return best
 }
 
 // generated finds the entry of the generator that made an object, in a

@@ -212,11 +212,13 @@ func (s *scanner) resource(k *kustomization, field, entry, name string, plugin b
 	if err != nil {
 		return 0, k.refuse(field, entry, err)
 	}
+	check := nameable
 	if plugin {
-		for _, d := range docs {
-			if err := pluginConfig(d.node); err != nil {
-				return 0, at(name, d.line, err)
-			}
+		check = pluginConfig
+	}
+	for _, d := range docs {
+		if err := check(d.node); err != nil {
+			return 0, at(name, d.line, err)
 		}
 	}
 	return len(docs), nil
@@ -602,11 +604,10 @@ func (s *scanner) prepare(dir string, origins bool) error {
 }
 
 // touchesAnnotations reports whether the origin annotations could change what
-// is built: something reads or patches annotations by path, or names an object
-// by the hash of all of it.
+// is built: something reads or patches annotations by path.
 func (s *scanner) touchesAnnotations() bool {
 	for _, data := range s.v.files {
-		for _, mark := range []string{"metadata/annotations", "metadata.annotations", "needs-hash"} {
+		for _, mark := range []string{"metadata/annotations", "metadata.annotations"} {
 			if bytes.Contains(data, []byte(mark)) {
 				return true
 			}

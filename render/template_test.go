@@ -1,0 +1,391 @@
+package render_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/render"
+	"github.com/cloudcwfranck/kspec/test/kube"
+)
+
+// using makes a target of one template.
+func using(name string, parameters map[string]any) kspec.Target {
+	return kspec.Target{
+		Name: "prod", Enforcement: kspec.Audit, Source: kspec.Source{File: "clusters/prod/clusterspec.yaml", Line: 1},
+		Templates: []kspec.TemplateUse{{Name: name, Parameters: parameters}},
+		Delivery:  kspec.Delivery{FieldManager: "kustomize-controller"},
+	}
+}
+
+// own makes a tree with one template of that object and those parameters.
+func own(parameters, object string) fstest.MapFS {
+	return tree("-- templates/own/kustomization.yaml --\nresources: [object.yaml]\n-- templates/own/template.yaml --\n" +
+		"apiVersion: kspec.io/v1alpha1\nkind: PolicyTemplate\nmetadata: {name: own}\nspec:\n  parameters: " + parameters + "\n-- templates/own/object.yaml --\n" + object)
+}
+
+func TestParametersAreTypedAndStayData(t *testing.T) {
+	for _, c := range []struct {
+		name, declared, field string
+		given                 any
+		want                  any
+	}{
+		{"string", "{p: {type: string}}", `"{{p}}"`, "x", "x"},
+		{"string that looks like a bool", "{p: {type: string}}", `"{{p}}"`, "true", "true"},
+		{"bool", "{p: {type: bool}}", `"{{p}}"`, true, true},
+		{"int", "{p: {type: int}}", `"{{p}}"`, int64(3), int64(3)},
+		{"int as JSON number", "{p: {type: int}}", `"{{p}}"`, float64(3), int64(3)},
+		{"quantity", "{p: {type: quantity}}", `"{{p}}"`, "2Gi", "2Gi"},
+		{"quantity as a number", "{p: {type: quantity}}", `"{{p}}"`, int64(2), "2"},
+		{"duration", "{p: {type: duration}}", `"{{p}}"`, "7d", "7d"},
+		{"array", "{p: {type: array}}", `"{{p}}"`, []any{"a", "b"}, []any{"a", "b"}},
+		{"default", "{p: {type: int, default: 5}}", `"{{p}}"`, nil, int64(5)},
+		{"allowed", "{p: {type: string, allowed: [a, b]}}", `"{{p}}"`, "b", "b"},
+		{"inside text", "{p: {type: int}}", `"a {{p}} b {{p}}"`, int64(3), "a 3 b 3"},
+		{"another placeholder", "{p: {type: string}, q: {type: string, default: secret}}", `"{{p}}"`, "{{q}}", "{{q}}"},
+		{"another placeholder in text", "{p: {type: string}, q: {type: string, default: secret}}", `"-{{p}}-"`, "{{q}}", "-{{q}}-"},
+		{"YAML", "{p: {type: string}}", `"{{p}}"`, "\")\n- op: remove", "\")\n- op: remove"},
+		{"YAML in text", "{p: {type: string}}", `"x{{p}}"`, "'\n- a: &b c # d", "x'\n- a: &b c # d"},
+		{"shell", "{p: {type: string}}", `"{{p}}"`, "${HOME}$(cat)", "${HOME}$(cat)"},
+		{"regexp references", "{p: {type: string}}", `"x{{p}}"`, "$1${0}", "x$1${0}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			given := map[string]any{}
+			if c.given != nil {
+				given["p"] = c.given
+			}
+			files := own(c.declared, "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\nspec: {field: "+c.field+"}\n")
+			want := mustRender(t, using("own", given), files)
+			got, _, _ := unstructured.NestedFieldNoCopy(want.Objects[0].Object, "spec", "field")
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if src := want.Objects[0].Source; src.Template != "own" || src.File != "templates/own/template.yaml" || src.Line != 1 {
+				t.Errorf("source %+v", src)
+			}
+		})
+	}
+}
+
+func TestBadParametersNameTemplateParameterAndPlace(t *testing.T) {
+	thing := func(field string) string {
+		return "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\nspec: {field: " + field + "}\n"
+	}
+	policy := func(expression string) string {
+		return "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: x}\nspec: {validations: [{expression: " + expression + "}]}\n"
+	}
+	for _, c := range []struct {
+		name, declared, object string
+		given                  map[string]any
+		want                   []string
+	}{
+		{"unknown", "{p: {type: int, default: 1}}", thing(`a`), map[string]any{"q": 1}, []string{`parameter "q"`, "no such parameter", "but p"}},
+		{"missing", "{p: {type: int}}", thing(`a`), nil, []string{`parameter "p"`, "no value is given"}},
+		{"string for bool", "{p: {type: bool}}", thing(`a`), map[string]any{"p": "true"}, []string{`parameter "p"`, `"true" is not of type bool`}},
+		{"float for int", "{p: {type: int}}", thing(`a`), map[string]any{"p": 1.5}, []string{`1.5 is not of type int`}},
+		{"int for string", "{p: {type: string}}", thing(`a`), map[string]any{"p": 1}, []string{`1 is not of type string`}},
+		{"bad quantity", "{p: {type: quantity}}", thing(`a`), map[string]any{"p": "2Gx"}, []string{`"2Gx" is not of type quantity`}},
+		{"bad duration", "{p: {type: duration}}", thing(`a`), map[string]any{"p": "5"}, []string{`"5" is not of type duration`}},
+		{"nested array", "{p: {type: array}}", thing(`a`), map[string]any{"p": []any{map[string]any{}}}, []string{`is not of type array`}},
+		{"null", "{p: {type: string}}", thing(`a`), map[string]any{"p": nil}, []string{`null is not of type string`}},
+		{"not allowed", "{p: {type: string, allowed: [a, b]}}", thing(`a`), map[string]any{"p": "c"}, []string{`"c" is not allowed: want "a", "b"`}},
+		{"element not allowed", "{p: {type: array, allowed: [a, b]}}", thing(`a`), map[string]any{"p": []any{"a", "c"}}, []string{`"c" is not allowed`}},
+		{"undeclared in object", "{}", thing(`"{{p}}"`), nil, []string{`Thing "x"`, "/spec/field", `unknown parameter "p"`}},
+		{"left over", "{p: {type: string, default: a}}", thing(`"{{ p }}"`), nil, []string{"/spec/field", "without spaces"}},
+		{"in a key", "{p: {type: string, default: a}}", thing(`{"{{p}}": a}`), nil, []string{"/spec/field", "in values only"}},
+		{"array in text", "{p: {type: array, default: [a]}}", thing(`"a{{p}}"`), nil, []string{`parameter "p" of type array must be the whole value`}},
+		{"text in CEL", "{p: {type: string, default: a}}", policy(`"object.x == '{{p}}'"`), nil, []string{"/spec/validations/0/expression", `parameter "p" of type string stands inside a CEL expression`}},
+		{"when is text", "{p: {type: string, default: a}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {kspec.io/when: '{{p}}'}}\n", nil, []string{"kspec.io/when: want a parameter of type bool"}},
+		{"bad mode", "{}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {kspec.io/enforcement: monitor}}\n", nil, []string{"want audit or enforce"}},
+	} {
+		for _, mode := range []kspec.Enforcement{kspec.Audit, kspec.Monitor} {
+			t.Run(c.name+"/"+string(mode), func(t *testing.T) {
+				target := using("own", c.given)
+				target.Enforcement, target.Delivery.Path = mode, "policies"
+				want := doRender(t, render.Options{}, target, own(c.declared, c.object))
+				for _, part := range append(c.want, `template "own"`) {
+					if !strings.Contains(reasons(want), part) {
+						t.Errorf("got %q, want %q", reasons(want), part)
+					}
+				}
+				if len(want.Objects) != 0 || want.Delivery != nil {
+					t.Errorf("a broken template gives %d objects and %d files", len(want.Objects), len(want.Delivery))
+				}
+			})
+		}
+	}
+}
+
+func TestTextInCELIsALiteralThatTheAPIServerReadsAsText(t *testing.T) {
+	evil := "' || true || \"\n\\ '{{q}}' é </script>"
+	c := kube.Shared(t).Client(t)
+	want := mustRender(t, using("own", map[string]any{"p": evil, "list": []any{"a'b", evil}, "n": int64(2)}), own(
+		"{p: {type: string}, list: {type: array}, n: {type: int}}", `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: literal}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]
+  variables:
+  - {name: p, expression: "{{p}}"}
+  - {name: list, expression: "{{list}}"}
+  validations:
+  - {expression: "object.data.text == variables.p && object.data.text in variables.list && size(variables.list) == {{n}}"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: literal}
+spec:
+  policyName: literal
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: default}}}
+`))
+	for _, o := range want.Objects {
+		if err := c.Create(t.Context(), o.Unstructured); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := func(text string) error {
+		cm := &corev1.ConfigMap{Data: map[string]string{"text": text}}
+		cm.Name, cm.Namespace = "literal", "default"
+		return c.Create(t.Context(), cm, client.DryRunAll)
+	}
+	eventually(t, "other text", func() error {
+		if create("other") == nil {
+			return fmt.Errorf("not denied")
+		}
+		return nil
+	})
+	if err := create(evil); err != nil {
+		t.Errorf("the very text is denied: %v", err)
+	}
+}
+
+func TestTemplatesAreFoundWhereverTheyStand(t *testing.T) {
+	const template = "apiVersion: kspec.io/v1alpha1\nkind: PolicyTemplate\nmetadata: {name: NAME}\nspec: {}\n"
+	named := func(name string) string { return strings.Replace(template, "NAME", name, 1) }
+	base := "-- x/y/kustomization.yaml --\nresources: [a.yaml, t.yaml]\n-- x/y/a.yaml --\n" + configMap + "-- x/y/t.yaml --\n" + named("deep")
+	want := mustRender(t, using("deep", nil), tree(base))
+	if len(want.Objects) != 1 || want.Objects[0].Source.File != "x/y/t.yaml" {
+		t.Errorf("got %v", places(want))
+	}
+	for name, c := range map[string]struct{ files, use, want string }{
+		"none":                     {base, "other", `template "other": the repo has no PolicyTemplate of that name`},
+		"two":                      {base + "-- z/kustomization.yaml --\nnamePrefix: x\n-- z/t.yaml --\n" + named("deep"), "deep", `x/y/t.yaml:1: template "deep": there is another in z/t.yaml`},
+		"a name that kspec has":    {"-- templates/security-baseline/kustomization.yaml --\nnamePrefix: x\n-- templates/security-baseline/t.yaml --\n" + named("security-baseline"), "security-baseline", "comes with kspec"},
+		"unknown field":            {"-- templates/own/kustomization.yaml --\nnamePrefix: x\n-- templates/own/t.yaml --\n" + named("own") + "extra: 1\n", "own", "templates/own/t.yaml:5"},
+		"broken kustomization":     {"-- templates/own/kustomization.yaml --\nresources:\n- https://x\n-- templates/own/t.yaml --\n" + named("own"), "own", `templates/own/kustomization.yaml:2: resources "https://x": remote content is refused`},
+		"a path instead of a name": {base, "../x", `template "../x": the repo has no`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := doRender(t, render.Options{}, using(c.use, nil), tree(c.files))
+			if !strings.Contains(reasons(want), c.want) || len(want.Unknown) != 1 {
+				t.Errorf("got %q", reasons(want))
+			}
+		})
+	}
+}
+
+// find returns the object of that kind and name.
+func find(t *testing.T, want kspec.Desired, kind, name string) kspec.Object {
+	t.Helper()
+	for _, o := range want.Objects {
+		if o.GetKind() == kind && o.GetName() == name {
+			return o
+		}
+	}
+	t.Fatalf("no %s %s among %v", kind, name, places(want))
+	return kspec.Object{}
+}
+
+func TestModeAndScopeDecideWhatIsDelivered(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Templates = append(target.Templates, kspec.TemplateUse{Name: "compliance-strict"})
+	target.Scope = kspec.Scope{Include: []string{"shop", "web", "kube-system", "shop"}, Exclude: []string{"web"}}
+	target.Delivery.Path = "policies"
+
+	target.Enforcement = kspec.Monitor
+	if want := mustRender(t, target, fstest.MapFS{}); len(want.Objects) != 0 || want.Delivery != nil {
+		t.Errorf("monitor: %d objects, %d files", len(want.Objects), len(want.Delivery))
+	}
+
+	target.Enforcement = kspec.Audit
+	want := mustRender(t, target, fstest.MapFS{})
+	labels := find(t, want, "Namespace", "shop").GetLabels()
+	if diff := cmp.Diff(map[string]string{
+		"kspec.io/owner":                           "prod",
+		"pod-security.kubernetes.io/audit":         "baseline",
+		"pod-security.kubernetes.io/audit-version": "v1.34",
+		"pod-security.kubernetes.io/warn":          "baseline",
+		"pod-security.kubernetes.io/warn-version":  "v1.34",
+	}, labels); diff != "" {
+		t.Error(diff)
+	}
+	for _, o := range want.Objects {
+		if o.GetKind() == "NetworkPolicy" {
+			t.Error("audit delivers a NetworkPolicy, which would deny")
+		}
+		if o.FieldManager != "kustomize-controller" || o.GetLabels()["kspec.io/owner"] != "prod" {
+			t.Errorf("%s: manager %q, labels %v", o.ID(), o.FieldManager, o.GetLabels())
+		}
+		if !strings.HasPrefix(o.Source.File, "policies/") || o.Source.Line != 2 || o.Source.Template == "" {
+			t.Errorf("%s: source %+v", o.ID(), o.Source)
+		}
+	}
+
+	target.Enforcement = kspec.Enforce
+	want = mustRender(t, target, fstest.MapFS{})
+	namespace := find(t, want, "Namespace", "shop")
+	if namespace.GetLabels()["pod-security.kubernetes.io/enforce"] != "baseline" {
+		t.Errorf("enforce: %v", namespace.GetLabels())
+	}
+	if namespace.GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
+		t.Error("Flux would delete the namespace with its file")
+	}
+	find(t, want, "NetworkPolicy", "kspec-prod-default-deny")
+	binding := find(t, want, "ValidatingAdmissionPolicyBinding", "kspec-prod-privileged")
+	spec, _, _ := unstructured.NestedMap(binding.Object, "spec")
+	if diff := cmp.Diff(map[string]any{
+		"policyName":        "kspec-prod-privileged",
+		"validationActions": []any{"Deny", "Audit"},
+		"matchResources": map[string]any{"namespaceSelector": map[string]any{"matchExpressions": []any{
+			map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": []any{"kspec-system", "kube-node-lease", "kube-public", "kube-system", "web"}},
+			map[string]any{"key": "kubernetes.io/metadata.name", "operator": "In", "values": []any{"kube-system", "shop", "web"}},
+		}}},
+	}, spec); diff != "" {
+		t.Error(diff)
+	}
+
+	target.Templates[1].Parameters = map[string]any{"defaultDeny": false}
+	target.Scope.Include = nil
+	for _, o := range mustRender(t, target, fstest.MapFS{}).Objects {
+		if o.GetKind() == "NetworkPolicy" || o.GetKind() == "Namespace" {
+			t.Errorf("%s is delivered without a namespace to deliver it for", o.ID())
+		}
+	}
+}
+
+func TestLongNamesAreCutAndStayApart(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Name = strings.Repeat("long-", 49) + "name"
+	want := mustRender(t, target, fstest.MapFS{})
+	seen := map[string]bool{}
+	for _, o := range want.Objects {
+		if len(o.GetName()) > 253 || len(o.GetLabels()["kspec.io/owner"]) > 63 {
+			t.Errorf("%d characters: %s", len(o.GetName()), o.GetName())
+		}
+		seen[o.GetKind()+o.GetName()] = true
+	}
+	if len(seen) != len(want.Objects) {
+		t.Error("two objects have one name")
+	}
+	for _, o := range want.Objects {
+		if of, _, _ := unstructured.NestedString(o.Object, "spec", "policyName"); of != "" && !seen["ValidatingAdmissionPolicy"+of] {
+			t.Errorf("%s is bound to %s, which is not there", o.GetName(), of)
+		}
+	}
+}
+
+// asTree adds files to a tree.
+func asTree(files fstest.MapFS, more []kspec.File) fstest.MapFS {
+	for _, f := range more {
+		files[f.Path] = &fstest.MapFile{Data: f.Content, Mode: 0o644}
+	}
+	return files
+}
+
+func TestDeliveryIsAKustomizationThatGivesTheSameObjects(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Scope.Include = []string{"shop"}
+	target.Delivery.Path = "policies"
+	want := mustRender(t, target, fstest.MapFS{})
+	for _, f := range want.Delivery {
+		if !strings.HasPrefix(string(f.Content), "# Rendered by kspec from template security-baseline; changes are overwritten.\n") {
+			t.Errorf("%s has no header", f.Path)
+		}
+	}
+	delivered := mustRender(t, overlays("policies"), asTree(fstest.MapFS{}, want.Delivery))
+	print := func(objects []kspec.Object) string {
+		for i := range objects {
+			objects[i].Source.Template, objects[i].Source.Overlay = "", ""
+		}
+		data, err := render.YAML(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	if diff := cmp.Diff(print(want.Objects), print(delivered.Objects)); diff != "" {
+		t.Error(diff)
+	}
+	again := mustRender(t, target, asTree(fstest.MapFS{}, want.Delivery))
+	if diff := cmp.Diff(want.Delivery, again.Delivery); diff != "" {
+		t.Errorf("a second rendering differs:\n%s", diff)
+	}
+}
+
+func TestWhatWasDeliveredIsTakenBackWhenTheModeIsMonitor(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Delivery.Path = "policies"
+	files := asTree(fstest.MapFS{}, mustRender(t, target, fstest.MapFS{}).Delivery)
+	target.Enforcement = kspec.Monitor
+	want := mustRender(t, target, files)
+	if len(want.Delivery) != 1 || want.Delivery[0].Path != "policies/kustomization.yaml" {
+		t.Fatalf("want an empty kustomization, so that the engine deletes, got %v", want.Delivery)
+	}
+	if empty := mustRender(t, overlays("policies"), asTree(fstest.MapFS{}, want.Delivery)); len(empty.Objects) != 0 {
+		t.Errorf("it gives %d objects", len(empty.Objects))
+	}
+}
+
+func TestDeliveredPoliciesAreNotCountedTwice(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Delivery.Path = "clusters/prod/policies"
+	files := asTree(fstest.MapFS{}, mustRender(t, target, fstest.MapFS{}).Delivery)
+	count := len(mustRender(t, target, files).Objects)
+	files["clusters/prod/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [policies]\n")}
+	for path, want := range map[string]string{
+		"clusters/prod/policies": "lies in delivery.path",
+		"clusters":               "holds delivery.path",
+		"clusters/prod":          "reaches into delivery.path",
+	} {
+		t.Run(path, func(t *testing.T) {
+			target.Overlays = []kspec.Overlay{{Path: path}}
+			got := doRender(t, render.Options{}, target, files)
+			if !strings.Contains(reasons(got), want) || len(got.Objects) != count || got.Delivery != nil {
+				t.Errorf("got %q, %d objects of %d, %d files", reasons(got), len(got.Objects), count, len(got.Delivery))
+			}
+		})
+	}
+}
+
+func TestAnOverlayThatDeclaresTheSameObjectMustSayAsMuch(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Scope.Include = []string{"shop"}
+	target.Delivery.Path = "policies"
+	target.Overlays = []kspec.Overlay{{Path: "infra", FieldManager: "kustomize-controller"}}
+	namespace := "-- infra/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n    pod-security.kubernetes.io/audit: baseline\n    pod-security.kubernetes.io/audit-version: v1.34\n"
+	want := doRender(t, render.Options{}, target, tree(namespace))
+	for _, part := range []string{"infra/ns.yaml:1: template security-baseline demands more of this object: add", "pod-security.kubernetes.io/warn: baseline"} {
+		if !strings.Contains(reasons(want), part) {
+			t.Errorf("got %q", reasons(want))
+		}
+	}
+	want = mustRender(t, target, tree(namespace+"    pod-security.kubernetes.io/warn: baseline\n    pod-security.kubernetes.io/warn-version: v1.34\n"))
+	if got := find(t, want, "Namespace", "shop").Source; got.File != "infra/ns.yaml" || got.Template != "" {
+		t.Errorf("source %+v", got)
+	}
+	for _, f := range want.Delivery {
+		if strings.Contains(f.Path, "namespace") {
+			t.Errorf("%s is delivered besides", f.Path)
+		}
+	}
+}

@@ -147,7 +147,7 @@ func transportError(err error) *Error {
 		return &Error{Class: Retry, Reason: "the delivery was cancelled", Err: context.Canceled}
 	case errors.As(err, &cert):
 		return &Error{Class: Destination, Reason: "the certificate of the receiver is not valid: " + certReason(cert)}
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return &Error{Class: Destination, Reason: "the receiver does not speak TLS"}
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return &Error{Class: Retry, Reason: "the host of the receiver cannot be resolved"}

@@ -148,7 +148,7 @@ func (v *view) changed() []difference {
 
 // walk compares what node names; want, reply and live are the values at path.
 func (v *view) walk(node *fieldpath.Set, path fieldpath.Path, want, reply, live any) {
-	if lostItem(node, live) {
+	if lostItem(node, reply, live) {
 		v.whole = append(v.whole, keyed(path))
 		v.differ(path, want, reply, live)
 		return
@@ -175,12 +175,13 @@ func (v *view) agree(want, reply, live any) bool {
 }
 
 // lostItem reports whether a set of plain values misses one that Git sets.
-func lostItem(node *fieldpath.Set, live any) bool {
+func lostItem(node *fieldpath.Set, reply, live any) bool {
 	for pe := range node.Members.All() {
 		if pe.Value == nil {
 			continue
 		}
-		if _, _, ok := child(live, pe); !ok {
+		_, _, wanted := child(reply, pe)
+		if _, _, ok := child(live, pe); wanted && !ok {
 			return true
 		}
 	}
@@ -299,7 +300,7 @@ func (v *view) intruded() []difference {
 		unset(ownSet(v.Live.Object, known), ownSet(v.reply, known), nil, v.Live.Object, func(path fieldpath.Path, live any) {
 			d := difference{path: path, live: live}
 			d.owner, _ = ownerOf(v.owners, path, true, v.ByPerson)
-			if *path[0].FieldName == "spec" {
+			if startsWith(path, "spec") {
 				all = append(all, d)
 			}
 		})
@@ -382,7 +383,7 @@ func (v *view) field(d difference) kspec.Field {
 		Manager: d.owner.manager, Operation: d.owner.operation, Subresource: d.owner.subresource, Time: d.owner.time,
 	}
 	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager)
-	parent, _ := lookup(root, d.path[:len(d.path)-1])
+	parent, _ := lookup(root, d.path[:max(len(d.path)-1, 0)])
 	hide, id := redactor{v.Key}, v.Want.ID()
 	var desired, live bool
 	f.Desired, desired = hide.value(id, path, parent, d.want)

@@ -254,7 +254,11 @@ func sameAt(p fieldpath.Path, a, b *unstructured.Unstructured) bool {
 }
 
 // neverDefault reports whether no API server sets a field by default.
-func neverDefault(p fieldpath.Path) bool { return *p[0].FieldName == "metadata" }
+func neverDefault(p fieldpath.Path) bool { return startsWith(p, "metadata") }
+
+func startsWith(p fieldpath.Path, field string) bool {
+	return len(p) > 0 && p[0].FieldName != nil && *p[0].FieldName == field
+}
 
 // without asks what the object would be without the paths.
 func (s *sweep) without(ctx context.Context, o *subject, paths ...fieldpath.Path) (*unstructured.Unstructured, error) {

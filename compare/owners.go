@@ -74,12 +74,12 @@ func structure(owners []owner) *fieldpath.Set {
 // owned as a whole.
 func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(string) bool) (best owner, ok bool) {
 	depth := 0
-	if !there {
-		depth = somethingBelow
-	}
 	for _, o := range owners {
 		claim := o.claim(path)
-		if claim == 0 || claim < depth || !there && claim == somethingBelow {
+		if !there && (claim == somethingBelow || claim > len(path)) {
+			continue
+		}
+		if claim == 0 || claim < depth {
 			continue
 		}
 		if claim > depth || compareOwners(o, best, byPerson) > 0 {

@@ -88,8 +88,8 @@ var (
 // scrub removes values of objects from an error text and keeps it short.
 func scrub(s string) string {
 	const most = 500
-	s = quoted.ReplaceAllString(s, "$1[redacted]")
 	s = embedded.ReplaceAllString(s, "[redacted]")
+	s = quoted.ReplaceAllString(s, "$1[redacted]")
 	s = control.ReplaceAllString(s, " ")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"

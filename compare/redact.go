@@ -80,29 +80,19 @@ func sensitive(id kspec.ObjectID, path kspec.Path, parent, v any) bool {
 		return last == lastApplied || len(s) > longAnnotation
 	case within(path, "metadata", "labels"):
 		return false
-	case last == "value" && isSecretEnv(path, parent):
+	case last == "value" && isSecretEnv(parent):
 		return true
 	}
 	_, isText := v.(string)
 	return isText && secretField.MatchString(last)
 }
 
-// isSecretEnv reports whether parent, or the last list item on path, has a name
-// as people give it to a secret.
-func isSecretEnv(path kspec.Path, parent any) bool {
-	if m, ok := parent.(map[string]any); ok {
-		name, _ := m["name"].(string)
-		return secretName.MatchString(name)
-	}
-	if len(path) < 2 {
-		return false
-	}
-	for _, k := range path[len(path)-2].Keys {
-		if k.Name == "name" && secretName.MatchString(k.Value) {
-			return true
-		}
-	}
-	return false
+// isSecretEnv reports whether the map is a variable with a name that people
+// give to a secret.
+func isSecretEnv(parent any) bool {
+	m, _ := parent.(map[string]any)
+	name, _ := m["name"].(string)
+	return secretName.MatchString(name)
 }
 
 // within reports whether path leads through outer/inner to something below.

@@ -120,10 +120,7 @@ func (w *warnings) add(err error) error {
 }
 
 func (f *Forge) addLabels(ctx context.Context, p *github.PullRequest, labels []string, w *warnings) error {
-	has := func(list []*github.Label, name string) bool {
-		return slices.ContainsFunc(list, func(l *github.Label) bool { return strings.EqualFold(l.GetName(), name) })
-	}
-	missing := slices.DeleteFunc(slices.Clone(labels), func(name string) bool { return has(p.Labels, name) })
+	missing := without(labels, p.Labels, (*github.Label).GetName)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -135,22 +132,26 @@ func (f *Forge) addLabels(ctx context.Context, p *github.PullRequest, labels []s
 	if err != nil {
 		return w.add(err)
 	}
-	var names []string
-	for _, name := range missing {
-		if !has(known, name) {
-			if err := f.createLabel(ctx, name); err != nil {
-				if err := w.add(err); err != nil {
-					return err
-				}
-				continue
-			}
+	for _, name := range without(missing, known, (*github.Label).GetName) {
+		err := f.createLabel(ctx, name)
+		if kspec.IsTerminal(err) {
+			missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })
 		}
-		names = append(names, name)
+		if err := w.add(err); err != nil {
+			return err
+		}
 	}
-	if len(names) == 0 {
+	if len(missing) == 0 {
 		return nil
 	}
-	return w.add(f.explain("add labels "+strings.Join(names, ", "), f.postLabels(ctx, p.GetNumber(), names)))
+	return w.add(f.explain("add labels "+strings.Join(missing, ", "), f.postLabels(ctx, p.GetNumber(), missing)))
+}
+
+// without returns the names that no item of have has, whatever its case.
+func without[T any](names []string, have []T, nameOf func(T) string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(have, func(item T) bool { return strings.EqualFold(nameOf(item), name) })
+	})
 }
 
 // postLabels sends an object, which GitHub describes, where go-github sends a
@@ -177,11 +178,7 @@ func (f *Forge) createLabel(ctx context.Context, name string) error {
 // requestReviews asks all at once and, since GitHub refuses all for the sake
 // of one, then each for itself.
 func (f *Forge) requestReviews(ctx context.Context, p *github.PullRequest, reviewers []string, w *warnings) error {
-	asked := map[string]bool{}
-	for _, user := range p.RequestedReviewers {
-		asked[strings.ToLower(user.GetLogin())] = true
-	}
-	missing := slices.DeleteFunc(slices.Clone(reviewers), func(name string) bool { return asked[strings.ToLower(name)] })
+	missing := without(reviewers, p.RequestedReviewers, (*github.User).GetLogin)
 	if len(missing) == 0 {
 		return nil
 	}

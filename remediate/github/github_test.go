@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -164,12 +165,21 @@ func ready(t *testing.T, change ...func(*github.Options)) *world {
 	return w
 }
 
+// impatientWith makes the client give up early on a request that hangs, and
+// on no other: the machine may be slow.
+func impatientWith(fault forge.Fault) func(*github.Options) {
+	return func(o *github.Options) {
+		if fault.Hang {
+			o.Timeout = 2 * time.Second
+		}
+	}
+}
+
 func reset() forge.Fault { return forge.Fault{Reset: true} }
 
 func TestALostAnswerToOpenLeavesOnePullRequest(t *testing.T) {
 	const create = "/pulls$"
 	after := func(f forge.Fault) forge.Fault { f.AfterEffect = true; return f.On("POST", create) }
-	short := func(o *github.Options) { o.Timeout = 200 * time.Millisecond }
 	for name, tt := range map[string]struct {
 		fault forge.Fault
 		lag   int
@@ -185,7 +195,7 @@ func TestALostAnswerToOpenLeavesOnePullRequest(t *testing.T) {
 		"a replica that does not know of it": {forge.UnknownNode().On("POST", create), 0, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := ready(t, short)
+			w := ready(t, impatientWith(tt.fault))
 			if tt.lag > 0 {
 				if err := w.hub.HideNew(repo, tt.lag); err != nil {
 					t.Fatal(err)
@@ -313,7 +323,7 @@ func TestReadingIsTriedAgain(t *testing.T) {
 		"hang":             {Method: "GET", Hang: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := start(t, func(o *github.Options) { o.Timeout = 200 * time.Millisecond })
+			w := start(t, impatientWith(fault))
 			w.hub.Fault(fault)
 			if _, err := w.List(t.Context(), "main", "kspec/"); err != nil {
 				t.Error(err)
@@ -367,6 +377,59 @@ func TestALimitSaysWhenToComeBackAndSilencesTheClient(t *testing.T) {
 			}
 			if len(w.pulls(t)) != 0 {
 				t.Error("a pull request was opened")
+			}
+		})
+	}
+}
+
+func TestEveryWordingOfALimitIsUnderstood(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	header := func(pairs ...string) http.Header {
+		h := http.Header{}
+		for i := 0; i < len(pairs); i += 2 {
+			h.Set(pairs[i], pairs[i+1])
+		}
+		return h
+	}
+	reset := func(d time.Duration) string { return fmt.Sprint(now.Add(d).Unix()) }
+	const none = time.Duration(-1)
+	for name, tt := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+		want   time.Duration
+	}{
+		"abuse detection":       {403, header(), `{"message":"You have triggered an abuse detection mechanism."}`, time.Minute},
+		"422 with code abuse":   {422, header(), `{"message":"Validation Failed","errors":[{"code":"abuse"}]}`, time.Minute},
+		"a date":                {429, header("Retry-After", now.Add(5*time.Minute).Format(http.TimeFormat)), `{}`, 5 * time.Minute},
+		"a date in the past":    {429, header("Retry-After", now.Add(-time.Hour).Format(http.TimeFormat), "X-RateLimit-Remaining", "0"), `{}`, 0},
+		"a reset":               {429, header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", reset(7*time.Minute)), `{}`, 7 * time.Minute},
+		"a reset next year":     {403, header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", reset(9000*time.Hour)), `{}`, time.Hour},
+		"spent, without a time": {403, header("X-RateLimit-Remaining", "0"), `{}`, time.Minute},
+		"403 with a time":       {403, header("Retry-After", "30"), `{}`, 30 * time.Second},
+		"a plain 403":           {403, header("X-RateLimit-Remaining", "17"), `{"message":"no"}`, none},
+		"a plain 422":           {422, header(), `{"message":"abused"}`, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				maps.Copy(w.Header(), tt.header)
+				w.WriteHeader(tt.status)
+				_, _ = io.WriteString(w, tt.body)
+			}))
+			defer srv.Close()
+			f, err := github.New(github.Options{
+				BaseURL: srv.URL, Owner: "acme", Repo: "config", Backoff: time.Millisecond, Now: func() time.Time { return now },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.List(t.Context(), "main", "")
+			got := none
+			if retry, ok := errors.AsType[*remediate.RetryError](err); ok {
+				got = retry.At.Sub(now)
+			}
+			if got != tt.want || err == nil {
+				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -47,11 +48,53 @@ type world struct {
 
 func start(t *testing.T, change ...func(*github.Options)) *world {
 	t.Helper()
-	hub, err := forge.New(t.TempDir(), forge.Options{Token: canary})
+	w := ready(t, change...)
+	if err := w.hub.DeleteBranch(repo, head); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// template is the root of a forge whose repository has main and, for a pull
+// request, head. Git takes its time, so it is made once and copied.
+var template = sync.OnceValues(func() (string, error) {
+	root, err := os.MkdirTemp("", "kspec-github-")
+	if err != nil {
+		return "", err
+	}
+	hub, err := forge.New(root, forge.Options{})
+	if err != nil {
+		return "", err
+	}
+	files := fstest.MapFS{"web.yaml": {Data: []byte("replicas: 3\n")}}
+	if err := hub.Create(repo, "main", files); err != nil {
+		return "", err
+	}
+	files["web.yaml"] = &fstest.MapFile{Data: []byte("replicas: 5\n")}
+	return root, hub.Push(repo, head, "Set replicas", files)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if root, err := template(); err == nil {
+		_ = os.RemoveAll(root) // a temporary folder
+	}
+	os.Exit(code)
+}
+
+// ready is a world with a branch to open a pull request from.
+func ready(t *testing.T, change ...func(*github.Options)) *world {
+	t.Helper()
+	from, err := template()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := hub.Create(repo, "main", files("replicas: 3\n")); err != nil {
+	root := t.TempDir()
+	if err := os.CopyFS(root, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	hub, err := forge.New(root, forge.Options{Token: canary})
+	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{hub: hub}
@@ -76,10 +119,6 @@ func start(t *testing.T, change ...func(*github.Options)) *world {
 		t.Fatal(err)
 	}
 	return w
-}
-
-func files(content string) fstest.MapFS {
-	return fstest.MapFS{"apps/web.yaml": {Data: []byte(content)}}
 }
 
 // count returns how many requests of a method had a path.
@@ -155,14 +194,6 @@ func TestGitHubIsAForge(t *testing.T) {
 		w := start(t)
 		return w, w.backend()
 	})
-}
-
-// ready is a world with a branch to open a pull request from.
-func ready(t *testing.T, change ...func(*github.Options)) *world {
-	t.Helper()
-	w := start(t, change...)
-	w.backend().Push(t, head, "replicas: 5\n")
-	return w
 }
 
 // impatientWith makes the client give up early on a request that hangs, and

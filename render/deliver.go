@@ -139,8 +139,13 @@ func (j *job) delivered(file string) bool {
 // the delivery path.
 func (j *job) dropDelivered(o item) {
 	j.objects = slices.DeleteFunc(j.objects, func(other item) bool { return other.Unstructured == o.Unstructured })
+	if slices.ContainsFunc(j.unknown, func(u kspec.Unknown) bool {
+		return j.delivered(u.Source.File) && u.Source.Overlay == o.Source.Overlay
+	}) {
+		return // said already
+	}
 	j.unknown = append(j.unknown, kspec.Unknown{
-		Object: o.ID(), Source: o.Source,
+		Source: o.Source,
 		Reason: fmt.Sprintf("%s: manifests path %q reaches into delivery.path %q, which kspec compares already: take it out",
 			place(o.Source), o.Source.Overlay, j.target.Delivery.Path),
 	})

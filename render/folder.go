@@ -139,7 +139,8 @@ func (f *folder) add(u *unstructured.Unstructured, src kspec.Source) {
 func (s *scanner) source(dir, file string, o built) kspec.Source {
 	fallback := kspec.Source{File: file, Line: 1}
 	switch {
-	case o.origin == nil || o.origin.Path == "" && o.origin.ConfiguredIn == "":
+	case o.origin == nil || o.origin.Path == "" && o.origin.ConfiguredIn == "",
+		strings.HasSuffix(o.origin.ConfiguredBy.Kind, "Transformer"): // which replaced all annotations
 		return s.search(o.object, fallback)
 	case o.origin.ConfiguredIn != "":
 		return s.generated(path.Join(dir, o.origin.ConfiguredIn), o)

@@ -65,31 +65,23 @@ func parameter(p v1alpha1.Parameter, given map[string]any, name string) (value, 
 	return v, allowed(p, v)
 }
 
-// allowed checks a value, or each element of an array, against the list.
+// allowed checks a value against the list.
 func allowed(p v1alpha1.Parameter, v value) error {
-	if len(p.Allowed) == 0 {
-		return nil
-	}
-	elements, ok := v.data.([]any)
-	if !ok {
-		elements = []any{v.data}
-	}
-	var list []any
 	var names []string
 	for _, a := range p.Allowed {
 		data, err := plainJSON(a.Raw)
 		if err != nil {
 			return fmt.Errorf("allowed: %w", err)
 		}
-		list = append(list, data)
-		names = append(names, string(a.Raw))
-	}
-	for _, e := range elements {
-		if !slices.ContainsFunc(list, func(a any) bool { return reflect.DeepEqual(a, e) }) {
-			return fmt.Errorf("%s is not allowed: want %s", show(e), strings.Join(names, ", "))
+		if reflect.DeepEqual(data, v.data) {
+			return nil
 		}
+		names = append(names, literal(data))
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is not allowed: want %s", literal(v.data), strings.Join(names, ", "))
 }
 
 // typed reads a value as the type that the template declares. Nothing is
@@ -103,7 +95,7 @@ func typed(typ string, raw any) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	wrong := fmt.Errorf("%s is not of type %s", show(data), typ)
+	wrong := fmt.Errorf("%s is not of type %s", literal(data), typ)
 	switch typ {
 	case "string":
 		_, ok := data.(string)
@@ -178,9 +170,6 @@ func whole(v any) any {
 	}
 	return v
 }
-
-// show prints a value as JSON for an error.
-func show(v any) string { return literal(v) }
 
 // literal returns a value as JSON, which is also a literal of CEL: its strings
 // have the same quotes and escapes.

@@ -25,10 +25,10 @@ type address struct {
 
 // String returns the address as a URL. It never holds a secret.
 func (a address) String() string {
-	switch {
-	case a.scheme == "":
+	switch a.scheme {
+	case "":
 		return printable(a.path)
-	case a.scheme == "ssh":
+	case "ssh":
 		return printable("ssh://" + a.user + "@" + a.hostPort() + a.path)
 	default:
 		return printable(a.scheme + "://" + a.hostPort() + a.path)

@@ -2,7 +2,6 @@ package gitsource_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -16,10 +15,6 @@ import (
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/gitsource"
 )
-
-func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
-}
 
 func allFiles(t *testing.T, dir string) (list []string) {
 	t.Helper()
@@ -82,6 +77,7 @@ func TestForcedPushIsNoticedAcrossProcesses(t *testing.T) {
 func TestDamagedCacheIsFetchedAnew(t *testing.T) {
 	damage := map[string]func(t *testing.T, path string){
 		"a flipped byte": func(t *testing.T, path string) {
+			t.Helper()
 			b, err := os.ReadFile(path)
 			check(t, err)
 			b[len(b)/2] ^= 0x40
@@ -89,10 +85,14 @@ func TestDamagedCacheIsFetchedAnew(t *testing.T) {
 			check(t, os.WriteFile(path, b, 0o600))
 		},
 		"cut off": func(t *testing.T, path string) {
+			t.Helper()
 			check(t, os.Chmod(path, 0o600))
 			check(t, os.Truncate(path, 15))
 		},
-		"gone": func(t *testing.T, path string) { check(t, os.Remove(path)) },
+		"gone": func(t *testing.T, path string) {
+			t.Helper()
+			check(t, os.Remove(path))
+		},
 	}
 	for name, harm := range damage {
 		for _, suffix := range []string{".pack", ".idx", ".json"} {

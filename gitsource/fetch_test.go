@@ -276,11 +276,11 @@ func TestServerThatCanDoLess(t *testing.T) {
 	o.git("config", "uploadpack.allowFilter", "false")
 	o.git("config", "uploadpack.allowReachableSHA1InWant", "false")
 	first := o.git("rev-parse", "main")
-	s, log := open(t, o.url, gitsource.Options{Revision: first})
+	s, _ := open(t, o.url, gitsource.Options{Revision: first})
 	if got := head(t, s); got.Revision.Commit != first {
 		t.Errorf("the head of a branch cannot be had by its name: %v", got.Revision)
 	}
-	s, log = open(t, o.url, gitsource.Options{OnRewrite: func(r *gitsource.Rewrite) error { return r }})
+	s, log := open(t, o.url, gitsource.Options{OnRewrite: func(r *gitsource.Rewrite) error { return r }})
 	head(t, s)
 	second := o.commit(files("a", "2"))
 	head(t, s)

@@ -175,8 +175,8 @@ func (s *Source) newRemote(o Options) (reader, error) {
 	return &remote{
 		dial: dial, branch: o.Branch, revision: o.Revision, limits: limits, store: st, log: o.Log,
 		known: s.known, last: map[string]*snapshot{},
-		rewrite: func(_ context.Context, r *Rewrite) error {
-			o.Log.Warn("history was rewritten", "branch", r.Branch, "from", r.From, "to", r.To)
+		rewrite: func(ctx context.Context, r *Rewrite) error {
+			o.Log.WarnContext(ctx, "history was rewritten", "branch", r.Branch, "from", r.From, "to", r.To)
 			if o.OnRewrite == nil {
 				return nil
 			}

@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -59,7 +60,7 @@ func TestAnswersThatAreNoRepository(t *testing.T) {
 		hint   string
 	}{
 		{"401 that repeats the token", func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "bad credentials: "+r.Header.Get("Authorization")+" "+token, 401)
+			http.Error(w, "bad credentials: "+r.Header.Get("Authorization")+" "+token, http.StatusUnauthorized)
 		}, gitsource.ErrUnauthorized, "access denied", "token"},
 		{"403", status(403), gitsource.ErrUnauthorized, "access denied", "token"},
 		{"404", status(404), gitsource.ErrNotFound, "repository not found", "private repository"},
@@ -201,7 +202,7 @@ func TestBusyServerIsAskedAgain(t *testing.T) {
 	o.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
 		asked.Add(1)
 		w.Header().Set("Retry-After", "0")
-		http.Error(w, "busy", 503)
+		http.Error(w, "busy", http.StatusServiceUnavailable)
 		return true
 	}
 	s, _ := open(t, o.url, gitsource.Options{})
@@ -216,7 +217,7 @@ func TestAHostileRetryAfterDoesNotParkTheSource(t *testing.T) {
 	o := newOrigin(t, someFiles)
 	o.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "86400")
-		http.Error(w, "busy", 503)
+		http.Error(w, "busy", http.StatusServiceUnavailable)
 		return true
 	}
 	s, _ := open(t, o.url, gitsource.Options{Timeout: 300 * time.Millisecond})
@@ -240,7 +241,7 @@ func TestTLSNeedsTheCABundle(t *testing.T) {
 
 func TestTimeoutOfTheCallerIsHisOwn(t *testing.T) {
 	s, _ := open(t, newOrigin(t, someFiles).url, gitsource.Options{})
-	ctx, cancel := contextWithCancel(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := s.Head(ctx)
 	if err == nil || errors.Is(err, gitsource.ErrTimeout) {

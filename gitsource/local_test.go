@@ -200,6 +200,7 @@ func TestWorktreeIsReadAsItIsOnDisk(t *testing.T) {
 }
 
 func newWorktree(t *testing.T, f fs.FS) kspec.Tree {
+	t.Helper()
 	s, _ := open(t, newClone(t, f), gitsource.Options{Worktree: true})
 	return head(t, s)
 }

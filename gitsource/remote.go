@@ -93,7 +93,7 @@ func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
 	}
 	r.last[branch], r.pending = s, nil
 	if err := r.store.keep(branch, s); err != nil {
-		r.log.Warn("cache not written", "error", err)
+		r.log.WarnContext(ctx, "cache not written", "error", err)
 	}
 	return s, branch, nil
 }
@@ -146,7 +146,7 @@ func (r *remote) fetch(ctx context.Context, session transport.UploadPackSession,
 	if base == nil || err == nil || ctx.Err() != nil {
 		return s, err
 	}
-	r.log.Warn("incremental fetch failed, fetching anew", "commit", want.String(), "error", err)
+	r.log.WarnContext(ctx, "incremental fetch failed, fetching anew", "commit", want.String(), "error", err)
 	again, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func (r *remote) follow(ctx context.Context, refs *packp.AdvRefs, branch string,
 	}
 	descends, err := r.descends(ctx, refs, from, to)
 	if err != nil {
-		r.log.Warn("cannot tell whether history was rewritten", "branch", branch, "from", from.commit.String(), "to", to.commit.String(), "error", err)
+		r.log.WarnContext(ctx, "cannot tell whether history was rewritten", "branch", branch, "from", from.commit.String(), "to", to.commit.String(), "error", err)
 		return nil
 	}
 	if descends {

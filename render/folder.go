@@ -25,7 +25,7 @@ type folder struct {
 
 // kustomize builds the kustomization in dir.
 func (f *folder) kustomize(ctx context.Context, dir, file string) {
-	s := newScanner(f.view)
+	s := newScanner(newView(f.tree, f.limits)) // its own: a build that is given up goes on reading
 	objects, err := s.overlay(ctx, f.timeout, dir)
 	if err != nil {
 		f.fail(kspec.Source{Overlay: f.dir, File: file, Line: 1}, err)

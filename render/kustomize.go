@@ -52,17 +52,19 @@ func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string
 
 // build runs Kustomize. A panic is an error, and so is a run that outlasts the
 // timeout; that run keeps the lock until it ends, because the state it holds
-// cannot be shared.
+// cannot be shared, and who waits for it waits no longer than the timeout.
 func (s *scanner) build(ctx context.Context, timeout time.Duration, dir string, origins bool) ([]built, error) {
 	if err := s.prepare(dir, origins); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("kustomize took longer than %s", timeout))
-	defer cancel()
+	waited := time.NewTimer(timeout)
+	defer waited.Stop()
 	select {
 	case kustomizeLock <- struct{}{}:
+	case <-waited.C:
+		return nil, fmt.Errorf("another build still runs after %s", timeout)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for another build: %w", context.Cause(ctx))
+		return nil, ctx.Err()
 	}
 	type result struct {
 		objects []built
@@ -74,11 +76,15 @@ func (s *scanner) build(ctx context.Context, timeout time.Duration, dir string, 
 		objects, err := s.run(dir, origins)
 		done <- result{objects, err}
 	}()
+	ran := time.NewTimer(timeout)
+	defer ran.Stop()
 	select {
 	case r := <-done:
 		return r.objects, r.err
+	case <-ran.C:
+		return nil, fmt.Errorf("kustomize took longer than %s", timeout)
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -555,10 +556,47 @@ func TestADoneContextIsAnErrorAndNotAReport(t *testing.T) {
 	}
 }
 
-func TestABuildThatIsTooSlowIsUnknown(t *testing.T) {
-	want := doRender(t, render.Options{Timeout: time.Nanosecond}, overlays("a", "good"), tree("-- a/kustomization.yaml --\nresources: [a.yaml]\n-- a/a.yaml --\n"+configMap+good1))
-	if !strings.Contains(reasons(want), "took longer than 1ns") || len(want.Objects) != 1 {
+// underKustomize calls do for every file that Kustomize itself opens.
+type underKustomize struct {
+	fs.FS
+	do func()
+}
+
+func (u underKustomize) Open(name string) (fs.File, error) {
+	if bytes.Contains(debug.Stack(), []byte("krusty.(*Kustomizer).Run")) {
+		u.do()
+	}
+	return u.FS.Open(name)
+}
+
+const overlayAndGood = "-- a/kustomization.yaml --\nresources: [a.yaml]\n-- a/a.yaml --\n" + configMap + good1
+
+func TestAPanicIsOneFailedBuild(t *testing.T) {
+	files := underKustomize{tree(overlayAndGood), func() { panic("boom") }}
+	want := doRender(t, render.Options{}, overlays("a", "good"), files)
+	if !strings.Contains(reasons(want), "a/kustomization.yaml:1: kustomize panicked: boom") || len(want.Objects) != 1 {
 		t.Errorf("got %q, %d objects", reasons(want), len(want.Objects))
+	}
+	if want := mustRender(t, overlays("a"), tree(overlayAndGood)); len(want.Objects) != 1 {
+		t.Error("the next build fails")
+	}
+}
+
+func TestAHangIsOneFailedBuild(t *testing.T) {
+	release := make(chan struct{})
+	files := underKustomize{tree(overlayAndGood), func() { <-release }}
+	short := render.Options{Timeout: 50 * time.Millisecond}
+	want := doRender(t, short, overlays("a", "good"), files)
+	if !strings.Contains(reasons(want), "a/kustomization.yaml:1: kustomize took longer than 50ms") || len(want.Objects) != 1 {
+		t.Errorf("got %q, %d objects", reasons(want), len(want.Objects))
+	}
+	want = doRender(t, short, overlays("a"), tree(overlayAndGood))
+	if !strings.Contains(reasons(want), "another build still runs") {
+		t.Errorf("a second build while the first hangs: %q", reasons(want))
+	}
+	close(release)
+	if want := mustRender(t, overlays("a"), tree(overlayAndGood)); len(want.Objects) != 1 {
+		t.Error("the build after it fails")
 	}
 }
 

@@ -81,7 +81,7 @@ func (d *Dispatcher) addReceivers(c *config, spec v1alpha1.AlertConfigSpec) erro
 	}
 	for i, w := range spec.Webhooks {
 		field := fmt.Sprintf("spec.webhooks[%d]", i)
-		if w.Name == "" || slices.Contains([]string{"slack", "pagerduty"}, w.Name) {
+		if w.Name == "" || slices.Contains([]string{"slack", "pagerduty", "alertmanager"}, w.Name) {
 			return fmt.Errorf("%s.name: %q is empty or reserved", field, w.Name)
 		}
 		r, err := webhook.New(w, d.secrets, d.client)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/notify/deliver"
@@ -75,15 +76,8 @@ func TestTemplateIsRefusedWhenItIsRead(t *testing.T) {
 		{"only sometimes JSON", `{{ if eq .Type "ImageUnsigned" }}oops{{ else }}{}{{ end }}`, "ImageUnsigned"},
 		{"negative trunc", `["{{ trunc -1 .Title }}"]`, "trunc -1"},
 		{"too long", strings.Repeat(" ", 65<<10) + "{}", "longer than 64 KB"},
-		{"too much", `["` + strings.Repeat("{{ .Revision }}{{ .Timestamp }}", 2000) + strings.Repeat("x", 1000) + `"]`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.want == "" {
-				if _, err := webhook.Parse(tt.template); err != nil {
-					t.Errorf("refused: %v", err)
-				}
-				return
-			}
 			_, err := webhook.Parse(tt.template)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
@@ -155,8 +149,8 @@ func FuzzTemplateKeepsItsShape(f *testing.F) {
 		if !slices.Equal(keys(got), want) {
 			t.Errorf("keys %q, want %q", keys(got), want)
 		}
-		if title := strings.ToValidUTF8(s, "\ufffd"); got["alert"] != title && strings.Count(s, "\xff") == 0 && title == s {
-			t.Errorf("alert %q, want %q", got["alert"], title)
+		if utf8.ValidString(s) && got["alert"] != s {
+			t.Errorf("alert %q, want %q", got["alert"], s)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -187,7 +188,8 @@ func TestDocumentsOfTheRepositoryAreGood(t *testing.T) {
 	all := compiled(t)
 	found := 0
 	check := func(file, text string) {
-		if docs, errs := v1alpha1.Decode(file, []byte(text)); len(errs) > 0 {
+		docs, errs := v1alpha1.Decode(file, []byte(text))
+		if errs = slices.DeleteFunc(errs, func(err error) bool { return elided(text, err) }); len(errs) > 0 {
 			t.Error(errs)
 		} else if len(docs) > 0 {
 			found += len(docs)
@@ -222,6 +224,12 @@ func TestDocumentsOfTheRepositoryAreGood(t *testing.T) {
 	if found == 0 {
 		t.Error("no document was found")
 	}
+}
+
+// elided reports whether a mistake is a key that a page shows only in part.
+func elided(text string, err error) bool {
+	e, ok := errors.AsType[*v1alpha1.FieldError](err)
+	return ok && strings.Contains(text, "…") && strings.HasSuffix(e.Path, ".pem")
 }
 
 // blocks returns the texts between ```yaml and ``` of a Markdown file.

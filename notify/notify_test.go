@@ -36,6 +36,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
+	t.Helper()
 	w := &world{
 		t: t, slack: &receivers.Slack{}, hook: &receivers.Webhook{}, store: &notify.Memory{},
 		now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -85,7 +85,7 @@ func TestOnlyPublicHTTPSAddressesPass(t *testing.T) {
 func TestANameThatLeadsToAPrivateAddressIsNotDialled(t *testing.T) {
 	asked := false
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail on purpose
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // of handshakes that fail on purpose
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	u, err := url.Parse(srv.URL)

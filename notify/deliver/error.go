@@ -67,8 +67,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // ClassOf returns the class of err. An error that is not an [*Error], such as
 // a secret that could not be read, may be mended by time: [Retry].
 func ClassOf(err error) Class {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	return Retry
@@ -76,8 +75,7 @@ func ClassOf(err error) Class {
 
 // AfterOf returns how long the receiver that gave err wants to be left alone.
 func AfterOf(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.After
 	}
 	return 0
@@ -186,8 +184,7 @@ func certReason(err *tls.CertificateVerificationError) string {
 }
 
 func errnoReason(op *net.OpError) string {
-	var errno syscall.Errno
-	if errors.As(op, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](op); ok {
 		return errno.Error()
 	}
 	return "the connection broke"

@@ -33,6 +33,7 @@ type New func(client *deliver.Client, address, secret string) (deliver.Receiver,
 
 // Run examines a receiver. The yes of its server is what accept answers.
 func Run(t *testing.T, newReceiver New, accept http.HandlerFunc) {
+	t.Helper()
 	e := exam{newReceiver, accept}
 	t.Run("takes a yes for a yes", e.yes)
 	t.Run("classes every status", e.statuses)

@@ -80,7 +80,8 @@ func TestSecretsAreGivenForTheirUseOnly(t *testing.T) {
 		t.Errorf("%v, %v", s, err)
 	}
 	for _, use := range []kspec.SecretUse{
-		{Field: "slack.webhookURL", Host: "y.example"}, {Field: "header:X", HostOf: hostOf},
+		{Field: "slack.webhookURL", Host: "y.example"},
+		{Field: "header:X", HostOf: hostOf},
 		{Field: "slack.webhookURL", HostOf: func(string) (string, error) { return "", errors.New("no host") }},
 	} {
 		if _, err := list.Resolve(t.Context(), ref, use); err == nil || strings.Contains(err.Error(), "canary") {

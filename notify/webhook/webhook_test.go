@@ -96,7 +96,7 @@ func TestHeadersCarryTheSecretsBoundToThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := h.Requests()[0]
-	if got.Method != "PUT" || got.Path != "/kspec/alerts" {
+	if got.Method != http.MethodPut || got.Path != "/kspec/alerts" {
 		t.Errorf("%s %s, want PUT /kspec/alerts", got.Method, got.Path)
 	}
 	for name, want := range map[string]string{

@@ -201,22 +201,23 @@ func (e escaper) branch(p *parse.PipeNode, then, otherwise *parse.ListNode, c pl
 func (e escaper) pipe(p *parse.PipeNode) error {
 	for _, cmd := range p.Cmds {
 		for _, arg := range cmd.Args {
-			switch arg := arg.(type) {
-			case *parse.PipeNode:
-				if err := e.pipe(arg); err != nil {
-					return err
-				}
-			case *parse.ChainNode:
-				if inner, ok := arg.Node.(*parse.PipeNode); ok {
-					if err := e.pipe(inner); err != nil {
-						return err
-					}
-				}
-			case *parse.IdentifierNode:
-				if !slices.Contains(allowed(), arg.Ident) {
-					return e.errorf(arg, "the function %s is not allowed: want one of %s", arg.Ident, strings.Join(allowed(), ", "))
-				}
+			if err := e.arg(arg); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (e escaper) arg(n parse.Node) error {
+	switch n := n.(type) {
+	case *parse.PipeNode:
+		return e.pipe(n)
+	case *parse.ChainNode:
+		return e.arg(n.Node)
+	case *parse.IdentifierNode:
+		if !slices.Contains(allowed(), n.Ident) {
+			return e.errorf(n, "the function %s is not allowed: want one of %s", n.Ident, strings.Join(allowed(), ", "))
 		}
 	}
 	return nil

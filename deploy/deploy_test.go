@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,11 +28,13 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/compare"
 	"github.com/cloudcwfranck/kspec/test/kube"
 )
 
 const (
-	account   = "system:serviceaccount:kspec-system:kspec"
+	userName  = "system:serviceaccount:kspec-system:kspec"
 	namespace = "kspec-system"
 )
 
@@ -176,7 +179,7 @@ func TestSecretsAreReadOnlyWhenAskedFor(t *testing.T) {
 
 // install applies base with the Secrets component, as Flux would, and waits
 // until the fence stands.
-func install(t *testing.T) (admin client.Client, kspec *rest.Config) {
+func install(t *testing.T) (admin client.Client, cfg *rest.Config) {
 	t.Helper()
 	cluster := kube.Shared(t)
 	admin = cluster.Client(t)
@@ -185,12 +188,12 @@ func install(t *testing.T) (admin client.Client, kspec *rest.Config) {
 	for _, u := range objects {
 		apply(t, admin, u)
 	}
-	kspec = rest.CopyConfig(cluster.Config)
-	kspec.Impersonate = rest.ImpersonationConfig{
-		UserName: account,
+	cfg = rest.CopyConfig(cluster.Config)
+	cfg.Impersonate = rest.ImpersonationConfig{
+		UserName: userName,
 		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
-	as, err := client.New(kspec, client.Options{})
+	as, err := client.New(cfg, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +203,7 @@ func install(t *testing.T) (admin client.Client, kspec *rest.Config) {
 		err := as.Patch(t.Context(), probe.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"probed":"yes"}}}`)))
 		return err != nil && strings.Contains(err.Error(), "kspec-fence")
 	})
-	return admin, kspec
+	return admin, cfg
 }
 
 func order(u *unstructured.Unstructured) int {
@@ -301,7 +304,7 @@ func grantEverything(t *testing.T, admin client.Client) {
 
 func TestOnARealCluster(t *testing.T) {
 	admin, cfg := install(t)
-	kspec, err := client.New(cfg, client.Options{})
+	account, err := client.New(cfg, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,10 +321,10 @@ func TestOnARealCluster(t *testing.T) {
 	t.Run("kspec looks and dry-runs", func(t *testing.T) {
 		for _, u := range append(live, own) {
 			got := u.DeepCopy()
-			if err := kspec.Get(t.Context(), client.ObjectKeyFromObject(u), got); err != nil {
+			if err := account.Get(t.Context(), client.ObjectKeyFromObject(u), got); err != nil {
 				t.Errorf("get %s: %v", u.GetKind(), err)
 			}
-			err := kspec.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()),
+			err := account.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()),
 				client.FieldOwner("kustomize-controller"), client.ForceOwnership, client.DryRunAll)
 			if err != nil {
 				t.Errorf("dry-run of %s: %v", u.GetKind(), err)
@@ -329,10 +332,12 @@ func TestOnARealCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("kspec finds drift", func(t *testing.T) { findDrift(t, admin, cfg) })
+
 	t.Run("kspec has no right to write policies", func(t *testing.T) {
 		apply := client.ApplyConfigurationFromUnstructured(policy("other"))
 		for _, o := range []client.ApplyOption{client.DryRunAll, client.ForceOwnership} {
-			err := kspec.Apply(t.Context(), apply, client.FieldOwner("a"), o)
+			err := account.Apply(t.Context(), apply, client.FieldOwner("a"), o)
 			if !apierrors.IsForbidden(err) || strings.Contains(err.Error(), "kspec-fence") {
 				t.Errorf("patch of a policy: %v, want RBAC to forbid it", err)
 			}
@@ -341,26 +346,26 @@ func TestOnARealCluster(t *testing.T) {
 
 	t.Run("kspec writes its own lease, events and status", func(t *testing.T) {
 		for _, u := range []*unstructured.Unstructured{lease(namespace, "kspec"), event(namespace, "kspec.1")} {
-			if err := kspec.Create(t.Context(), u); err != nil {
+			if err := account.Create(t.Context(), u); err != nil {
 				t.Errorf("create %s: %v", u.GetKind(), err)
 				continue
 			}
 			u.SetAnnotations(map[string]string{"renewed": "yes"})
-			if err := kspec.Update(t.Context(), u); err != nil {
+			if err := account.Update(t.Context(), u); err != nil {
 				t.Errorf("update %s: %v", u.GetKind(), err)
 			}
 		}
 		spec := clusterSpec(namespace, "live")
-		if err := kspec.Get(t.Context(), client.ObjectKeyFromObject(spec), spec); err != nil {
+		if err := account.Get(t.Context(), client.ObjectKeyFromObject(spec), spec); err != nil {
 			t.Fatal(err)
 		}
 		spec.Object["status"] = map[string]any{"observedRevision": "main@sha1:0"}
-		if err := kspec.Status().Update(t.Context(), spec); err != nil {
+		if err := account.Status().Update(t.Context(), spec); err != nil {
 			t.Errorf("update status: %v", err)
 		}
 	})
 
-	t.Run("nothing else, by the rights of base", func(t *testing.T) { denyWrites(t, kspec, live, own) })
+	t.Run("nothing else, by the rights of base", func(t *testing.T) { denyWrites(t, account, live, own) })
 
 	t.Run("others write", func(t *testing.T) {
 		u := configMap("team", "by-admin")
@@ -375,16 +380,75 @@ func TestOnARealCluster(t *testing.T) {
 	t.Run("nothing else, even by all rights", func(t *testing.T) {
 		grantEverything(t, admin)
 		eventually(t, "kspec has all rights", func() bool {
-			return kspec.Create(t.Context(), deployment("team", "probe"), client.DryRunAll) == nil
+			return account.Create(t.Context(), deployment("team", "probe"), client.DryRunAll) == nil
 		})
-		denyWrites(t, kspec, live, own)
-		t.Run("by the fence", func(t *testing.T) { fenced(t, kspec, cfg) })
+		denyWrites(t, account, live, own)
+		t.Run("by the fence", func(t *testing.T) { fenced(t, account, cfg) })
 	})
+}
+
+// findDrift changes a few objects by hand and lets the stage that compares
+// look, by the rights of base.
+func findDrift(t *testing.T, admin client.Client, cfg *rest.Config) {
+	t.Helper()
+	changes := map[*unstructured.Unstructured]string{
+		deployment("team", "drift"):    `{"spec":{"replicas":5}}`,
+		configMap("team", "drift"):     `{"data":{"a":"changed"}}`,
+		networkPolicy("team", "drift"): `{"spec":{"podSelector":{"matchLabels":{"a":"b"}}}}`,
+		secret("team", "drift"):        `{"data":{"a":"Y2hhbmdlZA=="}}`,
+		policy("drift"):                `{"spec":{"validations":[{"expression":"1 == 1"}]}}`,
+	}
+	want := kspec.Desired{}
+	var drifted []string
+	for u, change := range changes {
+		if u.GetKind() == "Deployment" {
+			u.Object["spec"].(map[string]any)["replicas"] = int64(1)
+		}
+		for _, name := range []string{"drift", "same"} {
+			object := u.DeepCopy()
+			object.SetName(name)
+			if object.GetKind() == "Secret" { // as Git holds it, but for stringData, which is not kept
+				object.Object["data"] = map[string]any{"a": "Yg=="}
+				delete(object.Object, "stringData")
+			}
+			apply(t, admin, object.DeepCopy())
+			want.Objects = append(want.Objects, kspec.Object{Unstructured: object, FieldManager: "kustomize-controller"})
+		}
+		patch := client.RawPatch(types.MergePatchType, []byte(change))
+		if err := admin.Patch(t.Context(), u.DeepCopy(), patch, client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+		drifted = append(drifted, u.GetKind()+" drift")
+	}
+	kspec.SortObjects(want.Objects)
+	cluster, err := compare.NewCluster(cfg, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	detector := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) {
+		return cluster, nil
+	}), compare.Options{})
+	rep, err := detector.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, f := range rep.Findings {
+		found = append(found, f.Object.Kind+" "+f.Object.Name)
+	}
+	slices.Sort(drifted)
+	slices.Sort(found)
+	if diff := cmp.Diff(drifted, slices.Compact(found)); diff != "" {
+		t.Errorf("drift (-want +found):\n%s", diff)
+	}
+	for _, u := range rep.Unknown {
+		t.Errorf("not looked at: %s: %s", u.Object, u.Reason)
+	}
 }
 
 // denyWrites tries every way to write to objects that are there, and to make
 // new ones.
-func denyWrites(t *testing.T, kspec client.Client, live []*unstructured.Unstructured, own *unstructured.Unstructured) {
+func denyWrites(t *testing.T, account client.Client, live []*unstructured.Unstructured, own *unstructured.Unstructured) {
 	t.Helper()
 	fresh := []*unstructured.Unstructured{
 		configMap("team", "new"), deployment("team", "new"), networkPolicy("team", "new"), secret("team", "new"),
@@ -392,22 +456,22 @@ func denyWrites(t *testing.T, kspec client.Client, live []*unstructured.Unstruct
 		lease(namespace, "other"), lease("team", "kspec"), event("team", "e"),
 	}
 	for _, u := range fresh {
-		denied(t, "create", u, kspec.Create(t.Context(), u.DeepCopy()))
-		denied(t, "apply", u, kspec.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()), client.FieldOwner("a")))
+		denied(t, "create", u, account.Create(t.Context(), u.DeepCopy()))
+		denied(t, "apply", u, account.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()), client.FieldOwner("a")))
 	}
 	for _, u := range append(slices.Clone(live), own) {
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"changed":"yes"}}}`))
-		denied(t, "patch", u, kspec.Patch(t.Context(), u.DeepCopy(), patch))
-		denied(t, "apply", u, kspec.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()),
+		denied(t, "patch", u, account.Patch(t.Context(), u.DeepCopy(), patch))
+		denied(t, "apply", u, account.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u.DeepCopy()),
 			client.FieldOwner("kustomize-controller"), client.ForceOwnership))
 		changed := u.DeepCopy()
-		if err := kspec.Get(t.Context(), client.ObjectKeyFromObject(u), changed); err != nil {
+		if err := account.Get(t.Context(), client.ObjectKeyFromObject(u), changed); err != nil {
 			t.Errorf("get %s: %v", u.GetKind(), err)
 		}
 		changed.SetAnnotations(map[string]string{"changed": "yes"})
-		denied(t, "update", u, kspec.Update(t.Context(), changed))
-		denied(t, "delete", u, kspec.Delete(t.Context(), u.DeepCopy()))
-		denied(t, "delete all", u, kspec.DeleteAllOf(t.Context(), u.DeepCopy(), client.InNamespace(u.GetNamespace())))
+		denied(t, "update", u, account.Update(t.Context(), changed))
+		denied(t, "delete", u, account.Delete(t.Context(), u.DeepCopy()))
+		denied(t, "delete all", u, account.DeleteAllOf(t.Context(), u.DeepCopy(), client.InNamespace(u.GetNamespace())))
 	}
 }
 
@@ -419,7 +483,7 @@ func denied(t *testing.T, verb string, u *unstructured.Unstructured, err error) 
 }
 
 // fenced tries what only a cluster-admin can.
-func fenced(t *testing.T, kspec client.Client, cfg *rest.Config) {
+func fenced(t *testing.T, account client.Client, cfg *rest.Config) {
 	t.Helper()
 	fence := func(what string, err error) {
 		t.Helper()
@@ -428,14 +492,14 @@ func fenced(t *testing.T, kspec client.Client, cfg *rest.Config) {
 		}
 	}
 	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "", "new", map[string]any{"rules": []any{}})
-	fence("create a ClusterRole", kspec.Create(t.Context(), role))
+	fence("create a ClusterRole", account.Create(t.Context(), role))
 	crd := object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "clusterspecs.kspec.io", nil)
-	fence("delete its own CRD", kspec.Delete(t.Context(), crd))
-	fence("delete its own lease", kspec.Delete(t.Context(), lease(namespace, "kspec")))
+	fence("delete its own CRD", account.Delete(t.Context(), crd))
+	fence("delete its own lease", account.Delete(t.Context(), lease(namespace, "kspec")))
 	scale := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`))
-	fence("scale", kspec.SubResource("scale").Patch(t.Context(), deployment("team", "live"), scale))
+	fence("scale", account.SubResource("scale").Patch(t.Context(), deployment("team", "live"), scale))
 	status := client.RawPatch(types.MergePatchType, []byte(`{"status":{"replicas":7}}`))
-	fence("status of others", kspec.Status().Patch(t.Context(), deployment("team", "live"), status))
+	fence("status of others", account.Status().Patch(t.Context(), deployment("team", "live"), status))
 
 	set, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
@@ -539,7 +603,7 @@ func TestFenceIsAroundTheAccountOfTheDeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "system:serviceaccount:" + own.GetNamespace() + ":" + name; !strings.Contains(string(fence), want) || want != account {
+	if want := "system:serviceaccount:" + own.GetNamespace() + ":" + name; !strings.Contains(string(fence), want) || want != userName {
 		t.Errorf("the fence is not around %s", want)
 	}
 }

@@ -226,6 +226,13 @@ func TestDocumentsOfTheRepositoryAreGood(t *testing.T) {
 	}
 }
 
+func TestExampleRepoLoads(t *testing.T) {
+	set, errs := v1alpha1.Load(os.DirFS("../../fixtures/config-repo"))
+	if len(errs) > 0 || len(set.Specs) < 2 || len(set.Alerts) == 0 {
+		t.Errorf("%d specs, %d alerts, errors %v", len(set.Specs), len(set.Alerts), errs)
+	}
+}
+
 // elided reports whether a mistake is a key that a page shows only in part.
 func elided(text string, err error) bool {
 	e, ok := errors.AsType[*v1alpha1.FieldError](err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,14 +41,12 @@ func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string
 	if err != nil {
 		return nil, err
 	}
-	marked, err := s.build(ctx, timeout, dir, true)
-	if err != nil || len(marked) != len(objects) {
-		return objects, nil // without origins
+	if marked, err := s.build(ctx, timeout, dir, true); err == nil && len(marked) == len(objects) {
+		for i := range objects {
+			objects[i].origin = marked[i].origin
+		}
 	}
-	for i := range objects {
-		objects[i].origin = marked[i].origin
-	}
-	return objects, nil
+	return objects, ctx.Err()
 }
 
 // build runs Kustomize. A panic is an error, and so is a run that outlasts the
@@ -121,11 +120,7 @@ func panicSite(stack []byte) string {
 func (s *scanner) wantsOrigins(dir string) bool {
 	for file, k := range s.found {
 		if path.Dir(file) == dir {
-			for _, m := range k.BuildMetadata {
-				if m == types.OriginAnnotations {
-					return true
-				}
-			}
+			return slices.Contains(k.BuildMetadata, types.OriginAnnotations)
 		}
 	}
 	return false

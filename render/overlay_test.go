@@ -16,10 +16,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/fixtures"
 	"github.com/cloudcwfranck/kspec/render"
-	"golang.org/x/tools/txtar"
 )
 
 // tree reads a tree from the txtar format.
@@ -78,41 +79,71 @@ metadata: {name: good, namespace: web}
 func TestABadOverlayIsUnknownWithItsPlaceAndTheOthersGoOn(t *testing.T) {
 	for _, c := range []struct{ name, tree, want string }{
 		{"no folder", "", `manifests path "bad": no such folder`},
-		{"missing kustomization in a base", "-- bad/kustomization.yaml --\nresources:\n- ../base\n-- base/a.yaml --\n" + configMap,
-			`bad/kustomization.yaml:2: resources "../base": base has no kustomization.yaml`},
-		{"missing file", "-- bad/kustomization.yaml --\nresources:\n- gone.yaml\n",
-			`bad/kustomization.yaml:2: resources "gone.yaml": no such file or folder`},
-		{"leaves the tree", "-- bad/kustomization.yaml --\nresources:\n- ../../etc/passwd\n",
-			`bad/kustomization.yaml:2: resources "../../etc/passwd": leaves the repo`},
-		{"absolute", "-- bad/kustomization.yaml --\nresources: [/etc/passwd]\n",
-			`bad/kustomization.yaml:1: resources "/etc/passwd": an absolute path`},
-		{"helm chart", "-- bad/kustomization.yaml --\nnamespace: x\nhelmCharts:\n- name: c\n  releaseName: --post-renderer=x\n",
-			`bad/kustomization.yaml:2: helm charts are refused`},
-		{"old helm chart", "-- bad/kustomization.yaml --\nhelmChartInflationGenerator:\n- chartName: c\n",
-			`bad/kustomization.yaml:1: helm charts are refused`},
-		{"helm plugin", "-- bad/kustomization.yaml --\ngenerators: [g.yaml]\n-- bad/g.yaml --\napiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: x}\nname: c\n",
-			`bad/g.yaml:1: helm charts are refused`},
-		{"exec plugin", "-- bad/kustomization.yaml --\ngenerators: [g.yaml]\n-- bad/g.yaml --\napiVersion: team/v1\nkind: Gen\nmetadata:\n  name: x\n  annotations:\n    config.kubernetes.io/function: 'exec: {path: ./x}'\n",
-			`bad/g.yaml:1: team/v1 Gen is a plugin that runs a program`},
-		{"container transformer in line", "-- bad/kustomization.yaml --\nnamespace: x\ntransformers:\n- |-\n  apiVersion: v1\n  kind: Fn\n  metadata: {name: x, annotations: {config.kubernetes.io/function: 'container: {image: x}'}}\n",
-			`bad/kustomization.yaml:3: transformers: v1 Fn is a plugin`},
-		{"validator from a folder with patches", "-- bad/kustomization.yaml --\nvalidators: [v]\n-- bad/v/kustomization.yaml --\nresources: [v.yaml]\nnamePrefix: x\n-- bad/v/v.yaml --\napiVersion: builtin\n",
-			`bad/v/kustomization.yaml:1: a folder of generators, transformers or validators may have the field resources only`},
-		{"generator reads outside", "-- bad/kustomization.yaml --\nconfigMapGenerator:\n- name: x\n  files:\n  - k=../../etc/x\n",
-			`bad/kustomization.yaml:1: configMapGenerator "../../etc/x": leaves the repo`},
-		{"secret generator reads outside", "-- bad/kustomization.yaml --\nsecretGenerator:\n- name: x\n  envs: [../../x]\n",
-			`bad/kustomization.yaml:3: secretGenerator "../../x": leaves the repo`},
-		{"cycle", "-- bad/kustomization.yaml --\nresources:\n- ../b\n-- b/kustomization.yaml --\nresources:\n\n- ../bad\n",
-			`a cycle: bad/kustomization.yaml:2 → b/kustomization.yaml:3 leads back to bad`},
-		{"own parent", "-- bad/sub/kustomization.yaml --\nresources: [..]\n-- bad/kustomization.yaml --\nresources: [sub]\n",
-			`leads back to bad`},
+		{
+			"missing kustomization in a base", "-- bad/kustomization.yaml --\nresources:\n- ../base\n-- base/a.yaml --\n" + configMap,
+			`bad/kustomization.yaml:2: resources "../base": base has no kustomization.yaml`,
+		},
+		{
+			"missing file", "-- bad/kustomization.yaml --\nresources:\n- gone.yaml\n",
+			`bad/kustomization.yaml:2: resources "gone.yaml": no such file or folder`,
+		},
+		{
+			"leaves the tree", "-- bad/kustomization.yaml --\nresources:\n- ../../etc/passwd\n",
+			`bad/kustomization.yaml:2: resources "../../etc/passwd": leaves the repo`,
+		},
+		{
+			"absolute", "-- bad/kustomization.yaml --\nresources: [/etc/passwd]\n",
+			`bad/kustomization.yaml:1: resources "/etc/passwd": an absolute path`,
+		},
+		{
+			"helm chart", "-- bad/kustomization.yaml --\nnamespace: x\nhelmCharts:\n- name: c\n  releaseName: --post-renderer=x\n",
+			`bad/kustomization.yaml:2: helm charts are refused`,
+		},
+		{
+			"old helm chart", "-- bad/kustomization.yaml --\nhelmChartInflationGenerator:\n- chartName: c\n",
+			`bad/kustomization.yaml:1: helm charts are refused`,
+		},
+		{
+			"helm plugin", "-- bad/kustomization.yaml --\ngenerators: [g.yaml]\n-- bad/g.yaml --\napiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: x}\nname: c\n",
+			`bad/g.yaml:1: helm charts are refused`,
+		},
+		{
+			"exec plugin", "-- bad/kustomization.yaml --\ngenerators: [g.yaml]\n-- bad/g.yaml --\napiVersion: team/v1\nkind: Gen\nmetadata:\n  name: x\n  annotations:\n    config.kubernetes.io/function: 'exec: {path: ./x}'\n",
+			`bad/g.yaml:1: team/v1 Gen is a plugin that runs a program`,
+		},
+		{
+			"container transformer in line", "-- bad/kustomization.yaml --\nnamespace: x\ntransformers:\n- |-\n  apiVersion: v1\n  kind: Fn\n  metadata: {name: x, annotations: {config.kubernetes.io/function: 'container: {image: x}'}}\n",
+			`bad/kustomization.yaml:3: transformers: v1 Fn is a plugin`,
+		},
+		{
+			"validator from a folder with patches", "-- bad/kustomization.yaml --\nvalidators: [v]\n-- bad/v/kustomization.yaml --\nresources: [v.yaml]\nnamePrefix: x\n-- bad/v/v.yaml --\napiVersion: builtin\n",
+			`bad/v/kustomization.yaml:1: a folder of generators, transformers or validators may have the field resources only`,
+		},
+		{
+			"generator reads outside", "-- bad/kustomization.yaml --\nconfigMapGenerator:\n- name: x\n  files:\n  - k=../../etc/x\n",
+			`bad/kustomization.yaml:1: configMapGenerator "../../etc/x": leaves the repo`,
+		},
+		{
+			"secret generator reads outside", "-- bad/kustomization.yaml --\nsecretGenerator:\n- name: x\n  envs: [../../x]\n",
+			`bad/kustomization.yaml:3: secretGenerator "../../x": leaves the repo`,
+		},
+		{
+			"cycle", "-- bad/kustomization.yaml --\nresources:\n- ../b\n-- b/kustomization.yaml --\nresources:\n\n- ../bad\n",
+			`a cycle: bad/kustomization.yaml:2 → b/kustomization.yaml:3 leads back to bad`,
+		},
+		{
+			"own parent", "-- bad/sub/kustomization.yaml --\nresources: [..]\n-- bad/kustomization.yaml --\nresources: [sub]\n",
+			`leads back to bad`,
+		},
 		{"unknown field", "-- bad/kustomization.yaml --\nnamespace: x\nresorces: []\n", `bad/kustomization.yaml:2: invalid Kustomization: json: unknown field "resorces"`},
 		{"duplicate key", "-- bad/kustomization.yaml --\nnamespace: x\nnamespace: y\n", `bad/kustomization.yaml:1: the key "namespace" stands twice, at lines 1 and 2`},
 		{"tab", "-- bad/kustomization.yaml --\nnamespace: x\nresources:\n\t- a\n", `bad/kustomization.yaml:`},
 		{"empty", "-- bad/kustomization.yaml --\n", `bad/kustomization.yaml:1: the kustomization is empty`},
 		{"two kustomizations", "-- bad/kustomization.yaml --\n-- bad/Kustomization --\n", `bad/kustomization.yaml:1: the folder has bad/kustomization.yaml and bad/Kustomization: keep one`},
-		{"bad patch", "-- bad/kustomization.yaml --\nresources: [a.yaml]\npatches:\n- path: p.yaml\n-- bad/a.yaml --\n" + configMap + "-- bad/p.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n",
-			`bad/kustomization.yaml:1: kustomize: `},
+		{
+			"bad patch", "-- bad/kustomization.yaml --\nresources: [a.yaml]\npatches:\n- path: p.yaml\n-- bad/a.yaml --\n" + configMap + "-- bad/p.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n",
+			`bad/kustomization.yaml:1: kustomize: `,
+		},
 		{"bad resource", "-- bad/kustomization.yaml --\nresources:\n- a.yaml\n-- bad/a.yaml --\na: [\n", `bad/a.yaml:`},
 		{"UTF-16", "-- bad/kustomization.yaml --\nresources:\n- a.yaml\n-- bad/a.yaml --\n\xff\xfea\x00\n", `bad/a.yaml:1: the file is UTF-16`},
 		{"generateName", "-- bad/kustomization.yaml --\nresources:\n- a.yaml\n-- bad/a.yaml --\napiVersion: batch/v1\nkind: Job\nmetadata: {generateName: x-}\n", `bad/a.yaml:1: the object has generateName`},
@@ -504,7 +535,7 @@ func TestAPoisonedOpenAPISchemaDoesNotReachTheNextBuild(t *testing.T) {
 		`-- poison/schema.json --
 {"definitions": {"io.k8s.api.apps.v1.Deployment": {"type": "object", "properties": {}, "x-kubernetes-group-version-kind": [{"group": "apps", "kind": "Deployment", "version": "v1"}]}}}
 `)
-	print := func() string {
+	show := func() string {
 		want := mustRender(t, overlays("clean"), files)
 		data, err := render.YAML(want.Objects)
 		if err != nil {
@@ -512,12 +543,12 @@ func TestAPoisonedOpenAPISchemaDoesNotReachTheNextBuild(t *testing.T) {
 		}
 		return string(data)
 	}
-	before := print()
+	before := show()
 	poisoned := mustRender(t, overlays("poison"), files)
 	if data, _ := render.YAML(poisoned.Objects); strings.Contains(string(data), "side") {
 		t.Fatal("the poison has no effect: the test proves nothing")
 	}
-	if diff := cmp.Diff(before, print()); diff != "" {
+	if diff := cmp.Diff(before, show()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -37,32 +37,30 @@ func good() corev1.PodSpec {
 	prepare := *container.DeepCopy()
 	prepare.Name = "prepare"
 	return corev1.PodSpec{
-		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: ptr(true)},
+		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: new(true)},
 		InitContainers:  []corev1.Container{prepare},
 		Containers:      []corev1.Container{container},
 		RestartPolicy:   corev1.RestartPolicyAlways,
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // violations breaks each rule in each way that counts.
 func violations() []violation {
 	return []violation{
 		{"privileged", "container", func(p *corev1.PodSpec) {
-			p.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+			p.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
 		}},
 		{"privileged", "init container", func(p *corev1.PodSpec) {
-			p.InitContainers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+			p.InitContainers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
 		}},
 		{"host-network", "pod", func(p *corev1.PodSpec) { p.HostNetwork = true }},
 		{"privilege-escalation", "unset", func(p *corev1.PodSpec) { p.Containers[0].SecurityContext = nil }},
 		{"privilege-escalation", "init container", func(p *corev1.PodSpec) {
-			p.InitContainers[0].SecurityContext.AllowPrivilegeEscalation = ptr(true)
+			p.InitContainers[0].SecurityContext.AllowPrivilegeEscalation = new(true)
 		}},
 		{"run-as-non-root", "unset", func(p *corev1.PodSpec) { p.SecurityContext = nil }},
 		{"run-as-non-root", "container overrides pod", func(p *corev1.PodSpec) {
-			p.Containers[0].SecurityContext.RunAsNonRoot = ptr(false)
+			p.Containers[0].SecurityContext.RunAsNonRoot = new(false)
 		}},
 		{"cpu-limits", "container", func(p *corev1.PodSpec) { delete(p.Containers[0].Resources.Limits, "cpu") }},
 		{"memory-limits", "container", func(p *corev1.PodSpec) { delete(p.Containers[0].Resources.Limits, "memory") }},
@@ -164,7 +162,7 @@ func TestEnforcedPoliciesDenyEveryViolationInEveryKindThatMakesPods(t *testing.T
 				eventually(t, "create", func() error {
 					err := c.Create(t.Context(), object.DeepCopyObject().(client.Object), client.DryRunAll)
 					if err == nil || !strings.Contains(err.Error(), "'kspec-"+namespace+"-"+v.rule+"'") {
-						return fmt.Errorf("want a denial by %s, got: %v", v.rule, err)
+						return fmt.Errorf("want a denial by %s, got: %w", v.rule, err)
 					}
 					return nil
 				})
@@ -191,7 +189,7 @@ func TestEnforcedPoliciesDenyEveryViolationInEveryKindThatMakesPods(t *testing.T
 		if err := c.SubResource("ephemeralcontainers").Update(t.Context(), allowed, &client.SubResourceUpdateOptions{UpdateOptions: client.UpdateOptions{DryRun: []string{metav1.DryRunAll}}}); err != nil {
 			t.Errorf("a good ephemeral container is refused: %v", err)
 		}
-		debug.SecurityContext = &corev1.SecurityContext{Privileged: ptr(true)}
+		debug.SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
 		denied := pod.DeepCopy()
 		denied.Spec.EphemeralContainers = append(denied.Spec.EphemeralContainers, debug)
 		err := c.SubResource("ephemeralcontainers").Update(t.Context(), denied)
@@ -230,7 +228,7 @@ func TestWhatRanBeforeThePolicyCanStillBeScaledAndDeleted(t *testing.T) {
 		}
 		return nil
 	})
-	old.Spec.Replicas = ptr[int32](0)
+	old.Spec.Replicas = new(int32(0))
 	old.Finalizers = nil
 	if err := c.Update(t.Context(), old); err != nil {
 		t.Errorf("scale down and drop a finalizer: %v", err)

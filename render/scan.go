@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -168,11 +167,6 @@ func unknownField(err error) string {
 	return ""
 }
 
-func listsOnly(k types.Kustomization) bool {
-	k.TypeMeta, k.MetaData, k.Resources = types.TypeMeta{}, nil, nil
-	return reflect.DeepEqual(k, types.Kustomization{})
-}
-
 // resources scans resources and components, and counts their objects.
 func (s *scanner) resources(k *kustomization, plugin bool) (int, error) {
 	total := 0
@@ -278,80 +272,87 @@ func (s *scanner) documents(name string) ([]document, error) {
 	return docs, nil
 }
 
-// files scans the fields that name one YAML file.
-func (s *scanner) files(k *kustomization) error {
-	yamlFile := func(field string, entry *string) error {
-		if *entry == "" {
-			return nil
-		}
-		name, local, err := s.local(k, field, *entry)
-		if err != nil {
-			return err
-		}
-		if err := s.bounded(name); err != nil {
-			return k.refuse(field, *entry, err)
-		}
-		*entry = local
-		return nil
-	}
-	inline := func(field, patch string) error {
-		if remoteFile(patch) {
-			return k.refuse(field, patch, errRemote)
-		}
-		if _, err := parse(k.file, []byte(patch), s.v.lim); err != nil {
-			return inlineError(k, k.line(field, patch), field, err)
-		}
-		return nil
-	}
-	var errs []error
+// entry is a string of a kustomization that Kustomize loads or parses.
+type entry struct {
+	field string
+	text  *string
+}
+
+// yamlEntries returns what names a YAML file, and what is a document in line.
+//
+//nolint:staticcheck // People still use the deprecated fields, and so must this.
+func (k *kustomization) yamlEntries() (files, inline []entry) {
 	for i := range k.Patches {
-		errs = append(errs, yamlFile("patches", &k.Patches[i].Path), inline("patches", k.Patches[i].Patch))
+		files = append(files, entry{"patches", &k.Patches[i].Path})
+		inline = append(inline, entry{"patches", &k.Patches[i].Patch})
 	}
 	for i := range k.PatchesJson6902 {
-		errs = append(errs, yamlFile("patchesJson6902", &k.PatchesJson6902[i].Path), inline("patchesJson6902", k.PatchesJson6902[i].Patch))
+		files = append(files, entry{"patchesJson6902", &k.PatchesJson6902[i].Path})
+		inline = append(inline, entry{"patchesJson6902", &k.PatchesJson6902[i].Patch})
 	}
 	for i := range k.PatchesStrategicMerge {
-		entry := (*string)(&k.PatchesStrategicMerge[i])
-		if embedded(*entry) {
-			errs = append(errs, inline("patchesStrategicMerge", *entry))
+		e := entry{"patchesStrategicMerge", (*string)(&k.PatchesStrategicMerge[i])}
+		if embedded(*e.text) {
+			inline = append(inline, e)
 		} else {
-			errs = append(errs, yamlFile("patchesStrategicMerge", entry))
+			files = append(files, e)
 		}
 	}
 	for i := range k.Replacements {
-		errs = append(errs, yamlFile("replacements", &k.Replacements[i].Path))
+		files = append(files, entry{"replacements", &k.Replacements[i].Path})
 	}
 	for i := range k.Crds {
-		errs = append(errs, yamlFile("crds", &k.Crds[i]))
+		files = append(files, entry{"crds", &k.Crds[i]})
 	}
 	for i := range k.Configurations {
-		errs = append(errs, yamlFile("configurations", &k.Configurations[i]))
+		files = append(files, entry{"configurations", &k.Configurations[i]})
 	}
-	if p, ok := k.OpenAPI["path"]; ok {
-		errs = append(errs, yamlFile("openapi", &p))
-		k.OpenAPI["path"] = p
-	}
-	s.schema = s.schema || len(k.OpenAPI) > 0
-	return first(errs)
+	return files, inline
 }
 
-func first(errs []error) error {
-	for _, err := range errs {
+// files scans the entries that name a YAML file or hold a document.
+func (s *scanner) files(k *kustomization) error {
+	files, inline := k.yamlEntries()
+	schema := k.OpenAPI["path"]
+	for _, e := range append(files, entry{"openapi", &schema}) {
+		if *e.text == "" {
+			continue
+		}
+		local, err := s.yamlFile(k, e.field, *e.text)
 		if err != nil {
 			return err
+		}
+		*e.text = local
+	}
+	if schema != "" {
+		k.OpenAPI["path"] = schema
+	}
+	s.schema = s.schema || len(k.OpenAPI) > 0
+	for _, e := range inline {
+		if remoteFile(*e.text) {
+			return k.refuse(e.field, *e.text, errRemote)
+		}
+		if _, err := parse(k.file, []byte(*e.text), s.v.lim); err != nil {
+			return inlineError(k, k.line(e.field, *e.text), e.field, err)
 		}
 	}
 	return nil
 }
 
-// bounded checks that a YAML file can be read without harm.
-func (s *scanner) bounded(name string) error {
+// yamlFile is local for a file that can be read as YAML without harm.
+func (s *scanner) yamlFile(k *kustomization, field, text string) (local string, err error) {
+	name, local, err := s.local(k, field, text)
+	if err != nil {
+		return "", err
+	}
 	data, err := s.v.file(name)
 	if err != nil {
-		return err
+		return "", k.refuse(field, text, err)
 	}
-	_, err = parse(name, data, s.v.lim)
-	return err
+	if _, err := parse(name, data, s.v.lim); err != nil {
+		return "", k.refuse(field, text, err)
+	}
+	return local, nil
 }
 
 // generators scans what ConfigMap and Secret generators read.
@@ -362,7 +363,7 @@ func (s *scanner) generators(k *kustomization) error {
 			if !keyed {
 				file = entry
 			}
-			_, local, err := s.data(k, field, file)
+			local, err := s.data(k, field, file)
 			if err != nil {
 				return err
 			}
@@ -372,7 +373,7 @@ func (s *scanner) generators(k *kustomization) error {
 			kv.FileSources[i] = local
 		}
 		for i, entry := range kv.EnvSources {
-			_, local, err := s.data(k, field, entry)
+			local, err := s.data(k, field, entry)
 			if err != nil {
 				return err
 			}
@@ -394,139 +395,15 @@ func (s *scanner) generators(k *kustomization) error {
 }
 
 // data is local for a file that must not be a folder.
-func (s *scanner) data(k *kustomization, field, entry string) (name, local string, err error) {
-	name, local, err = s.local(k, field, entry)
+func (s *scanner) data(k *kustomization, field, entry string) (local string, err error) {
+	name, local, err := s.local(k, field, entry)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	if _, err := s.v.file(name); err != nil {
-		return "", "", k.refuse(field, entry, err)
+		return "", k.refuse(field, entry, err)
 	}
-	return name, local, nil
-}
-
-// plugins scans generators, transformers and validators: built-in ones only,
-// configured in line, by files, or by folders of files.
-func (s *scanner) plugins(k *kustomization) error {
-	for _, list := range []struct {
-		field   string
-		entries []string
-	}{{"generators", k.Generators}, {"transformers", k.Transformers}, {"validators", k.Validators}} {
-		for i := range list.entries {
-			if err := s.plugin(k, list.field, &list.entries[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s *scanner) plugin(k *kustomization, field string, entry *string) error {
-	if embedded(*entry) {
-		safe, err := s.inlinePlugin(k, field, *entry)
-		*entry = safe
-		return err
-	}
-	name, local, err := s.local(k, field, *entry)
-	if err != nil {
-		return err
-	}
-	if _, err := s.resource(k, field, *entry, name, true); err != nil {
-		return err
-	}
-	*entry = local
-	return nil
-}
-
-// inlinePlugin returns the configurations in line as JSON, which begins with a
-// brace: nothing takes that for an address.
-func (s *scanner) inlinePlugin(k *kustomization, field, entry string) (string, error) {
-	line := k.line(field, entry)
-	docs, err := parse(k.file, []byte(entry), s.v.lim)
-	if err != nil {
-		return "", inlineError(k, line, field, err)
-	}
-	var safe []string
-	for _, d := range docs {
-		if err := pluginConfig(d.node); err != nil {
-			return "", at(k.file, line, fmt.Errorf("%s: %w", field, err))
-		}
-		var value map[string]any
-		if err := d.node.Decode(&value); err != nil {
-			return "", at(k.file, line, fmt.Errorf("%s: %w", field, err))
-		}
-		data, err := json.Marshal(value)
-		if err != nil {
-			return "", at(k.file, line, fmt.Errorf("%s: %w", field, err))
-		}
-		safe = append(safe, string(data))
-	}
-	return strings.Join(safe, "\n---\n"), nil
-}
-
-// inlineError gives an error of a document in line the place of its entry.
-func inlineError(k *kustomization, line int, field string, err error) error {
-	if p := (*placeError)(nil); errors.As(err, &p) {
-		err = fmt.Errorf("%s: line %d of it: %w", field, p.line, p.err)
-	}
-	return at(k.file, line, err)
-}
-
-// embedded reports whether an entry that may be a path or a document is a
-// document.
-func embedded(entry string) bool {
-	var n yaml.Node
-	return yaml.Unmarshal([]byte(entry), &n) == nil && len(n.Content) == 1 && n.Content[0].Kind != yaml.ScalarNode
-}
-
-// plain are the fields of plugin configurations that hold data, in which an
-// address is harmless.
-func plain() []string {
-	return []string{"metadata", "labels", "annotations", "literals", "options", "patch", "jsonop", "value"}
-}
-
-// pluginConfig refuses the configuration of a plugin that is not built in, that
-// runs helm, or that names an address to load from.
-func pluginConfig(n *yaml.Node) error {
-	kind, version := text(field(n, "kind")), text(field(n, "apiVersion"))
-	if version != konfig.BuiltinPluginApiVersion {
-		return fmt.Errorf("%s %s is a plugin that runs a program or container: only built-in ones are allowed", version, kind)
-	}
-	if strings.HasPrefix(kind, "Helm") {
-		return errors.New("helm charts are refused: kspec runs no programs; commit what helm template prints")
-	}
-	if text(field(field(n, "metadata"), "name")) == "" {
-		return fmt.Errorf("the %s has no metadata.name", kind)
-	}
-	return noAddress(n)
-}
-
-func noAddress(n *yaml.Node) error {
-	switch n.Kind {
-	case yaml.ScalarNode:
-		_, file, _ := strings.Cut(n.Value, "=")
-		if remoteFile(n.Value) || remoteFile(file) {
-			return fmt.Errorf("%q: %w", n.Value, errRemote)
-		}
-	case yaml.AliasNode:
-		return noAddress(n.Alias)
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if slices.Contains(plain(), strings.ToLower(n.Content[i].Value)) {
-				continue
-			}
-			if err := noAddress(n.Content[i+1]); err != nil {
-				return err
-			}
-		}
-	default:
-		for _, child := range n.Content {
-			if err := noAddress(child); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return local, nil
 }
 
 var errRemote = errors.New("remote content is refused: copy it into the repo")
@@ -585,11 +462,8 @@ func (s *scanner) prepare(dir string, origins bool) error {
 	}
 	for file, k := range s.found {
 		served := k.Kustomization
-		if !custom && len(served.CommonLabels) > 0 {
-			// The same by another name, which Kustomize does not warn of on
-			// standard error.
-			served.Labels = append(slices.Clone(served.Labels), types.Label{Pairs: served.CommonLabels, IncludeSelectors: true})
-			served.CommonLabels = nil
+		if !custom {
+			served = quiet(served)
 		}
 		if origins && path.Dir(file) == dir && !slices.Contains(served.BuildMetadata, types.OriginAnnotations) {
 			served.BuildMetadata = append(slices.Clone(served.BuildMetadata), types.OriginAnnotations)
@@ -601,6 +475,18 @@ func (s *scanner) prepare(dir string, origins bool) error {
 		s.v.prepared[file] = data
 	}
 	return nil
+}
+
+// quiet says the same as k by the field of which Kustomize does not warn on
+// standard error.
+//
+//nolint:staticcheck // The deprecated field is the point.
+func quiet(k types.Kustomization) types.Kustomization {
+	if len(k.CommonLabels) > 0 {
+		k.Labels = append(slices.Clone(k.Labels), types.Label{Pairs: k.CommonLabels, IncludeSelectors: true})
+		k.CommonLabels = nil
+	}
+	return k
 }
 
 // touchesAnnotations reports whether the origin annotations could change what

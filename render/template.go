@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -282,9 +283,7 @@ func (j *job) reserved(values map[string]value) map[string]value {
 		"kspec.validationActions": {"list", validationActions(j.target.Enforcement)},
 		"kspec.namespaceSelector": {"map", namespaceSelector(j.target.Scope)},
 	}
-	for name, v := range values {
-		all[name] = v
-	}
+	maps.Copy(all, values)
 	return all
 }
 

@@ -313,7 +313,7 @@ func TestDeliveryIsAKustomizationThatGivesTheSameObjects(t *testing.T) {
 		}
 	}
 	delivered := mustRender(t, overlays("policies"), asTree(fstest.MapFS{}, want.Delivery))
-	print := func(objects []kspec.Object) string {
+	show := func(objects []kspec.Object) string {
 		for i := range objects {
 			objects[i].Source.Template, objects[i].Source.Overlay = "", ""
 		}
@@ -323,7 +323,7 @@ func TestDeliveryIsAKustomizationThatGivesTheSameObjects(t *testing.T) {
 		}
 		return string(data)
 	}
-	if diff := cmp.Diff(print(want.Objects), print(delivered.Objects)); diff != "" {
+	if diff := cmp.Diff(show(want.Objects), show(delivered.Objects)); diff != "" {
 		t.Error(diff)
 	}
 	again := mustRender(t, target, asTree(fstest.MapFS{}, want.Delivery))

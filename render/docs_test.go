@@ -1,0 +1,65 @@
+package render_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/cloudcwfranck/kspec"
+	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/fixtures"
+)
+
+func TestTheTemplateInTheDocsRenders(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(fixtures.Dir(), "..", "docs", "templates.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{"templates/quota/kustomization.yaml": {Data: []byte("resources: [quota.yaml]\n")}}
+	blocks := regexp.MustCompile("(?s)```yaml\n# (templates/quota/[a-z]+\\.yaml)[^\n]*\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
+	for _, b := range blocks {
+		files[b[1]] = &fstest.MapFile{Data: []byte(b[2])}
+	}
+	if len(files) != 3 {
+		t.Fatalf("the docs have %d files of the template", len(files)-1)
+	}
+	target := using("quota", map[string]any{"pods": 10})
+	target.Scope = kspec.Scope{Include: []string{"shop", "web"}}
+	want := mustRender(t, target, files)
+	got := map[string]any{}
+	for _, o := range want.Objects {
+		got[o.ID().String()], _, _ = unstructured.NestedMap(o.Object, "spec", "hard")
+	}
+	hard := map[string]any{"limits.memory": "8Gi", "pods": int64(10)}
+	if diff := cmp.Diff(map[string]any{"ResourceQuota shop/kspec-prod-quota": hard, "ResourceQuota web/kspec-prod-quota": hard}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheDocsNameEveryParameterOfTheTemplatesThatComeWithKspec(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(fixtures.Dir(), "..", "docs", "templates.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"security-baseline", "compliance-strict"} {
+		data, err := os.ReadFile(filepath.Join("templates", name, "template.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, errs := v1alpha1.Decode("template.yaml", data)
+		if len(errs) > 0 || len(docs) != 1 {
+			t.Fatalf("%s: %v", name, errs)
+		}
+		for parameter, p := range docs[0].Object.(*v1alpha1.PolicyTemplate).Spec.Parameters {
+			row := regexp.MustCompile("\\| `" + parameter + "` \\| " + p.Type + " \\| `" + string(p.Default.Raw) + "` \\|")
+			if !row.Match(doc) {
+				t.Errorf("%s: the docs have no row %s", name, row)
+			}
+		}
+	}
+}

@@ -45,6 +45,7 @@ func BenchmarkDetect(b *testing.B) {
 
 // perObject runs a sweep that must find so many drifted objects.
 func perObject(b *testing.B, sweep func() int, drifted int) {
+	b.Helper()
 	b.ReportAllocs()
 	n := 0
 	start := time.Now()
@@ -59,6 +60,7 @@ func perObject(b *testing.B, sweep func() int, drifted int) {
 
 // ssaDiff returns how many objects the peer finds drifted.
 func ssaDiff(b *testing.B, m *ssa.ResourceManager, want kspec.Desired) int {
+	b.Helper()
 	var g errgroup.Group
 	g.SetLimit(8)
 	drifted := make([]bool, len(want.Objects))

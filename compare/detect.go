@@ -90,7 +90,7 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 	rep.Unknown = append(rep.Unknown, want.Unknown...)
 	sortUnknown(rep.Unknown)
 	rep = rep.With(expired(t, start)...)
-	d.Log.Debug("cluster compared", "target", t, "report", rep)
+	d.Log.DebugContext(ctx, "cluster compared", "target", t, "report", rep)
 	return rep, nil
 }
 

@@ -21,11 +21,11 @@ type Look struct {
 	// Reply is what a server-side-apply dry-run of Want answered. Without one
 	// Want and Live are compared field by field, exactly.
 	Reply *unstructured.Unstructured
-	// Without is what a dry run that takes away the [Intrusions] answered, nil
-	// when it was not asked. An intrusion that is still there is a default of
-	// the server and no intrusion.
+	// Without is what a dry run answered that takes away the fields which
+	// people's tools own and Git does not set; nil when it was not asked. One
+	// that is there again is a default of the server, and nothing people did.
 	Without *unstructured.Unstructured
-	// Kept are intrusions that the server did not let go alone.
+	// Kept are such fields that the server did not let go, or not put back.
 	Kept []fieldpath.Path
 	// Loose lets Live hold more than Want inside of lists, and takes
 	// quantities that mean the same as equal. Only for a Look without Reply.
@@ -53,6 +53,12 @@ func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error)
 	if err != nil {
 		return nil, 0, err
 	}
+	findings, suppressed = v.findings()
+	return findings, suppressed, nil
+}
+
+// findings is Diff once the Look is open.
+func (v *view) findings() (findings []kspec.Finding, suppressed int) {
 	for _, found := range []struct {
 		verdict     kspec.Verdict
 		differences []difference
@@ -66,22 +72,7 @@ func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error)
 			findings = append(findings, v.finding(found.verdict, fields))
 		}
 	}
-	return findings, suppressed, nil
-}
-
-// Intrusions returns the fields that people's tools put into the object and
-// Git does not set. The server's own defaults may be among them: whoever
-// creates an object owns those too.
-func Intrusions(l Look, r Rules) ([]fieldpath.Path, error) {
-	v, err := open(l, r)
-	if err != nil {
-		return nil, err
-	}
-	var paths []fieldpath.Path
-	for _, d := range v.intruded() {
-		paths = append(paths, d.path)
-	}
-	return paths, nil
+	return findings, suppressed
 }
 
 // difference is one place where Git and the cluster do not agree; nil stands
@@ -241,7 +232,7 @@ func (v *view) differ(path fieldpath.Path, want, reply, live any) {
 		want = reply
 	}
 	d := difference{path: path, want: want, live: live}
-	d.owner, _ = ownerOf(v.owners, path, live != nil, v.ByPerson)
+	d.owner = ownerOf(v.owners, path, live != nil, v.ByPerson)
 	v.lost = append(v.lost, d)
 }
 
@@ -284,7 +275,7 @@ func (v *view) left() []difference {
 			return
 		}
 		d := difference{path: path, live: live}
-		d.owner, _ = ownerOf(v.owners, path, true, v.ByPerson)
+		d.owner = ownerOf(v.owners, path, true, v.ByPerson)
 		left = append(left, d)
 	})
 	return left
@@ -299,7 +290,7 @@ func (v *view) intruded() []difference {
 		known := structure(v.owners)
 		unset(ownSet(v.Live.Object, known), ownSet(v.reply, known), nil, v.Live.Object, func(path fieldpath.Path, live any) {
 			d := difference{path: path, live: live}
-			d.owner, _ = ownerOf(v.owners, path, true, v.ByPerson)
+			d.owner = ownerOf(v.owners, path, true, v.ByPerson)
 			if startsWith(path, "spec") {
 				all = append(all, d)
 			}

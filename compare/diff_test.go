@@ -66,6 +66,7 @@ spec:
 const podOwned = `{"f:metadata":{"f:labels":{"f:team":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{".":{},"f:image":{},"f:name":{},"f:resources":{"f:limits":{"f:cpu":{},"f:memory":{}}}}}}}`
 
 func aPod(t testing.TB) compare.Look {
+	t.Helper()
 	text := func(image, cpu string) string { return strings.NewReplacer("IMAGE", image, "CPU", cpu).Replace(pod) }
 	return look(t, text("one", `"1"`), text("two", `"2"`), podOwned,
 		`{"f:spec":{"f:containers":{"k:{\"name\":\"app\"}":{"f:image":{},"f:resources":{"f:limits":{"f:cpu":{}}}}}}}`)
@@ -246,16 +247,26 @@ func TestSecretsAreTagged(t *testing.T) {
 
 func TestMessages(t *testing.T) {
 	tests := []struct{ live, owned, edited, message, hint string }{
-		{"data: {a.conf: \"1\\n2\\n\", b: x, c: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{"f:data":{"f:a.conf":{}}}`,
-			"data[a.conf] differs from Git", "changed with kubectl-edit"},
-		{"data: {a.conf: x, b: \"\\u001b[31m`rm`\", c: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
-			"data.b is \"\\u001b[31m`rm`\", Git says x", "Git moved on and kustomize-controller"},
-		{"data: {b: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
-			"data[a.conf] is gone, Git says x; 1 more field differs", "kustomize-controller puts it back"},
-		{"data: {a.conf: x, b: x, c: x, d: " + strings.Repeat("é", 100) + "}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{"f:data":{"f:d":{}}}`,
-			"data.d is \"" + strings.Repeat("é", 79) + "…, Git does not set it", "set with kubectl-edit: add it to Git"},
-		{"data: {}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
-			"data[a.conf] is gone, Git says x; 2 more fields differ", "puts it back"},
+		{
+			"data: {a.conf: \"1\\n2\\n\", b: x, c: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{"f:data":{"f:a.conf":{}}}`,
+			"data[a.conf] differs from Git", "changed with kubectl-edit",
+		},
+		{
+			"data: {a.conf: x, b: \"\\u001b[31m`rm`\", c: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
+			"data.b is \"\\u001b[31m`rm`\", Git says x", "Git moved on and kustomize-controller",
+		},
+		{
+			"data: {b: x}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
+			"data[a.conf] is gone, Git says x; 1 more field differs", "kustomize-controller puts it back",
+		},
+		{
+			"data: {a.conf: x, b: x, c: x, d: " + strings.Repeat("é", 100) + "}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{"f:data":{"f:d":{}}}`,
+			"data.d is \"" + strings.Repeat("é", 79) + "…, Git does not set it", "set with kubectl-edit: add it to Git",
+		},
+		{
+			"data: {}", `{"f:data":{"f:a.conf":{},"f:b":{},"f:c":{}}}`, `{}`,
+			"data[a.conf] is gone, Git says x; 2 more fields differ", "puts it back",
+		},
 	}
 	for _, tt := range tests {
 		const head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"

@@ -522,7 +522,7 @@ spec:
 			}
 			w.raw(manager, want.Objects[0].Unstructured, tt.patch)
 			t.Cleanup(func() {
-				if err := w.at(want.Objects[0].Unstructured).Delete(context.Background(), "never-dry-run", deleteNow); err != nil {
+				if err := w.at(want.Objects[0].Unstructured).Delete(context.WithoutCancel(t.Context()), "never-dry-run", deleteNow); err != nil {
 					t.Error(err)
 				}
 			})

@@ -96,13 +96,18 @@ func exempt(id kspec.ObjectID) bool {
 
 // settle makes what look shows the verdict about o.
 func (s *sweep) settle(o *subject, look Look) {
-	findings, suppressed, err := Diff(look, s.rules)
+	v, err := open(look, s.rules)
 	if err != nil {
 		o.unknown = scrub(err.Error())
 		return
 	}
+	o.judged(v)
+}
+
+func (o *subject) judged(v *view) {
+	findings, suppressed := v.findings()
 	tier := kspec.TierDryRun
-	if look.Reply == nil {
+	if v.Reply == nil {
 		tier = kspec.TierFields
 	}
 	o.decided(tier, suppressed, findings...)
@@ -143,11 +148,13 @@ func (s *sweep) byPeople(ctx context.Context, o *subject) {
 	if _, err := s.without(ctx, o); err != nil {
 		return // any patch of the object is refused: nothing can be probed
 	}
-	look := Look{Want: o.want, Live: o.live, Loose: true, PeopleOnly: true}
-	if current, err := s.probe(ctx, o, &look); !current || err != nil {
+	v, err := open(Look{Want: o.want, Live: o.live, Loose: true, PeopleOnly: true}, s.rules)
+	if err != nil {
 		return
 	}
-	o.findings, o.suppressed, _ = Diff(look, s.rules) // managedFields were read before
+	if current, err := s.probe(ctx, o, v); current && err == nil {
+		o.findings, o.suppressed = v.findings()
+	}
 }
 
 // unknown records why there is no verdict; it returns true.
@@ -188,11 +195,16 @@ func names(fields []string, f kspec.Finding) bool {
 // defaults, and settles. It returns false when the object is not what was
 // observed any more.
 func (s *sweep) takeAway(ctx context.Context, o *subject, look Look) bool {
-	current, err := s.probe(ctx, o, &look)
+	v, err := open(look, s.rules)
+	if err != nil {
+		o.unknown = scrub(err.Error())
+		return true
+	}
+	current, err := s.probe(ctx, o, v)
 	if !current {
 		return false
 	}
-	s.settle(o, look)
+	o.judged(v)
 	if err != nil { // keep what is certain
 		o.findings = slices.DeleteFunc(o.findings, func(f kspec.Finding) bool { return f.Verdict == kspec.ExtraField })
 		s.unknown(o, "dry-run", err)
@@ -203,12 +215,13 @@ func (s *sweep) takeAway(ctx context.Context, o *subject, look Look) bool {
 // probe asks, by dry runs without them, which intrusions the server would put
 // there by itself. It returns false when the object is not what was observed
 // any more, and an error when the server did not answer.
-func (s *sweep) probe(ctx context.Context, o *subject, look *Look) (current bool, err error) {
-	paths, err := Intrusions(*look, s.rules)
-	if err != nil {
-		return true, err
+func (s *sweep) probe(ctx context.Context, o *subject, v *view) (current bool, err error) {
+	var paths []fieldpath.Path
+	for _, d := range v.intruded() {
+		if !neverDefault(d.path) {
+			paths = append(paths, d.path)
+		}
 	}
-	paths = slices.DeleteFunc(paths, neverDefault)
 	if len(paths) == 0 {
 		return true, nil
 	}
@@ -219,16 +232,16 @@ func (s *sweep) probe(ctx context.Context, o *subject, look *Look) (current bool
 	case err != nil && (transient(err) || denied(err)):
 		return true, err
 	case err != nil:
-		return s.oneByOne(ctx, o, look, paths)
+		return s.oneByOne(ctx, o, v, paths)
 	}
-	look.Without = reply
+	v.Without = reply
 	return true, nil
 }
 
 // oneByOne takes intrusions away one at a time, because the server refused all
 // at once. One that it does not let go alone is none of its defaults.
-func (s *sweep) oneByOne(ctx context.Context, o *subject, look *Look, paths []fieldpath.Path) (current bool, err error) {
-	look.Without = o.live
+func (s *sweep) oneByOne(ctx context.Context, o *subject, v *view, paths []fieldpath.Path) (current bool, err error) {
+	v.Without = o.live
 	for _, p := range paths {
 		reply, err := s.without(ctx, o, p)
 		switch {
@@ -237,7 +250,7 @@ func (s *sweep) oneByOne(ctx context.Context, o *subject, look *Look, paths []fi
 		case err != nil && (transient(err) || denied(err)):
 			return true, err
 		case err != nil || !sameAt(p, reply, o.live):
-			look.Kept = append(look.Kept, p)
+			v.Kept = append(v.Kept, p)
 		}
 	}
 	return true, nil

@@ -62,21 +62,22 @@ func grow(set *fieldpath.Set, path fieldpath.Path, v any, around *fieldpath.Set)
 
 // itemsOf names the items of a list the way that known names one of them.
 func itemsOf(l []any, known *fieldpath.Set) ([]fieldpath.PathElement, bool) {
-	if known == nil {
+	var examples []fieldpath.PathElement
+	if known != nil {
+		examples = elements(known)
+	}
+	if len(examples) == 0 {
 		return nil, false
 	}
-	for _, example := range elements(known) {
-		items := make([]fieldpath.PathElement, 0, len(l))
-		for _, item := range l {
-			pe, ok := nameLike(example, item)
-			if !ok {
-				return nil, false
-			}
-			items = append(items, pe)
+	items := make([]fieldpath.PathElement, 0, len(l))
+	for _, item := range l {
+		pe, ok := nameLike(examples[0], item)
+		if !ok {
+			return nil, false
 		}
-		return items, true
+		items = append(items, pe)
 	}
-	return nil, false
+	return items, true
 }
 
 // nameLike names item by the same keys as the example.

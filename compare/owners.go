@@ -67,12 +67,13 @@ func structure(owners []owner) *fieldpath.Set {
 	return all
 }
 
-// ownerOf returns the entry that owns the value at path: the one that names
+// ownerOf returns the entry that owns the value at path, the zero owner when
+// none does: the one that names
 // the place or the nearest above it, else one that owns something below. Among
 // several a person comes before a machine and the later before the earlier. A
 // place that is not there has an owner only when it is part of a value that is
 // owned as a whole.
-func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(string) bool) (best owner, ok bool) {
+func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(string) bool) (best owner) {
 	depth := 0
 	for _, o := range owners {
 		claim := o.claim(path)
@@ -83,10 +84,10 @@ func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(stri
 			continue
 		}
 		if claim > depth || compareOwners(o, best, byPerson) > 0 {
-			best, depth, ok = o, claim, true
+			best, depth = o, claim
 		}
 	}
-	return best, ok
+	return best
 }
 
 // somethingBelow is the weakest claim.

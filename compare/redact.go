@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
+	"slices"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -49,21 +50,21 @@ func (r redactor) value(id kspec.ObjectID, path kspec.Path, parent, v any) (any,
 }
 
 func (r redactor) fields(id kspec.ObjectID, path kspec.Path, m map[string]any) (any, bool) {
-	out, any := make(map[string]any, len(m)), false
+	out, hidden := make(map[string]any, len(m)), false
 	for k, v := range m {
-		w, redacted := r.value(id, append(path[:len(path):len(path)], kspec.Step{Field: k}), m, v)
-		out[k], any = w, any || redacted
+		w, redacted := r.value(id, append(slices.Clip(path), kspec.Step{Field: k}), m, v)
+		out[k], hidden = w, hidden || redacted
 	}
-	return out, any
+	return out, hidden
 }
 
 func (r redactor) items(id kspec.ObjectID, path kspec.Path, l []any) (any, bool) {
-	out, any := make([]any, 0, len(l)), false
+	out, hidden := make([]any, 0, len(l)), false
 	for _, v := range l {
 		w, redacted := r.value(id, path, nil, v)
-		out, any = append(out, w), any || redacted
+		out, hidden = append(out, w), hidden || redacted
 	}
-	return out, any
+	return out, hidden
 }
 
 // sensitive reports whether the plain value v at path may be secret.

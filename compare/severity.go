@@ -66,12 +66,9 @@ func (r severityRule) matches(id kspec.ObjectID, f kspec.Field, p kspec.Path) bo
 
 // severity returns how grave a finding with these fields is.
 func severity(v kspec.Verdict, id kspec.ObjectID, fields []kspec.Field) kspec.Severity {
-	worst := kspec.Medium
-	switch v {
-	case kspec.Missing:
-		worst = kspec.High
-	case kspec.ExtraField:
-		worst = kspec.Low
+	worst, ok := map[kspec.Verdict]kspec.Severity{kspec.Missing: kspec.High, kspec.ExtraField: kspec.Low}[v]
+	if !ok {
+		worst = kspec.Medium
 	}
 	for _, f := range fields {
 		p, err := kspec.ParsePath(f.KeyedPath)

@@ -61,7 +61,7 @@ func explain(err error, a address, auth Auth, timeout time.Duration) error {
 	for errors.As(err, &opaque) {
 		err = opaque.Err
 	}
-	cause, hint := classify(err, a, timeout)
+	hint, cause := classify(err, a, timeout)
 	err = &readError{repo: a.String(), cause: cause, err: err, secrets: auth.secrets()}
 	if lasting(err) {
 		err = kspec.Terminal(err)
@@ -78,30 +78,30 @@ func lasting(err error) bool {
 	return errors.As(err, &l) || errors.Is(err, errHostile) || errors.Is(err, errTwice)
 }
 
-// classify returns the sentinel that says what err means, or nil, and what to
-// do about it.
-func classify(err error, a address, timeout time.Duration) (cause error, hint string) {
+// classify returns what to do about err, and the sentinel that says what it
+// means, or nil.
+func classify(err error, a address, timeout time.Duration) (hint string, cause error) {
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.Canceled):
-		return nil, ""
+		return "", nil
 	case errors.Is(err, ErrTimeout):
-		return ErrTimeout, fmt.Sprintf("the limit is %s; see whether %s can be reached, or allow more time", timeout, a)
+		return fmt.Sprintf("the limit is %s; see whether %s can be reached, or allow more time", timeout, a), ErrTimeout
 	case errors.Is(err, context.DeadlineExceeded):
-		return ErrTimeout, "see whether " + a.String() + " can be reached, or allow more time"
+		return "see whether " + a.String() + " can be reached, or allow more time", ErrTimeout
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
-		return ErrUnauthorized, "give a token that may read this repository, and see that it has not expired"
+		return "give a token that may read this repository, and see that it has not expired", ErrUnauthorized
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return ErrNotFound, "check the URL; a private repository looks missing without a token that may read it"
+		return "check the URL; a private repository looks missing without a token that may read it", ErrNotFound
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
-		return ErrEmpty, "push a first commit"
+		return "push a first commit", ErrEmpty
 	case errors.As(err, &dns), errors.As(err, &op):
-		return nil, "see whether " + a.host + " can be reached from here, and whether a proxy is needed"
+		return "see whether " + a.host + " can be reached from here, and whether a proxy is needed", nil
 	case errors.Is(err, packfile.ErrMalformedPackFile), errors.Is(err, plumbing.ErrObjectNotFound):
-		return nil, "the server sent an incomplete answer; try again, and see whether git fsck finds the repository sound"
+		return "the server sent an incomplete answer; try again, and see whether git fsck finds the repository sound", nil
 	}
-	return nil, ""
+	return "", nil
 }
 
 // readError is what Head and Fetch return. Its text holds no secret and no

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -228,7 +228,7 @@ func TestAHostileRetryAfterDoesNotParkTheSource(t *testing.T) {
 func TestTLSNeedsTheCABundle(t *testing.T) {
 	o := newOrigin(t, someFiles)
 	srv := httptest.NewUnstartedServer(o.Server)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.StartTLS()
 	defer srv.Close()
 	s, _ := open(t, srv.URL+"/"+repoName, gitsource.Options{})

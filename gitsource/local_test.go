@@ -111,8 +111,13 @@ func TestCloneAtABranchOrRevision(t *testing.T) {
 	second := git(t, dir, "", "rev-parse", "HEAD")
 	for want, options := range map[string][]gitsource.Options{
 		first: {
-			{Revision: "v1"}, {Revision: "HEAD~1"}, {Revision: first}, {Revision: first[:10]}, {Revision: "main^"},
-			{Branch: "upstream"}, {Revision: "origin/upstream"},
+			{Revision: "v1"},
+			{Revision: "HEAD~1"},
+			{Revision: first},
+			{Revision: first[:10]},
+			{Revision: "main^"},
+			{Branch: "upstream"},
+			{Revision: "origin/upstream"},
 		},
 		second: {{Branch: "main"}, {Revision: "main"}, {}},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -81,8 +82,8 @@ func (c chain) size(h plumbing.Hash) (n int64, err error) {
 
 // each calls f with the stores, newest first, until one has the object.
 func (c chain) each(f func(storer.EncodedObjectStorer) error) error {
-	for i := len(c) - 1; i >= 0; i-- {
-		err := c[i].use(f)
+	for _, l := range slices.Backward(c) {
+		err := l.use(f)
 		if !errors.Is(err, plumbing.ErrObjectNotFound) {
 			return err
 		}

@@ -205,7 +205,7 @@ func (r *remote) ask(ctx context.Context, session transport.UploadPackSession, r
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Close()
+	defer func() { _ = resp.Close() }()
 	var content io.Reader = resp
 	switch {
 	case req.Capabilities.Supports(capability.Sideband64k):

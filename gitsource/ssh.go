@@ -61,8 +61,7 @@ func parseKey(auth Auth) (ssh.Signer, error) {
 		return s, nil
 	}
 	s, err := ssh.ParsePrivateKey(key)
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
+	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
 		return nil, kspec.WithHint(errors.New("ssh: the private key is locked"), "give its passphrase as well")
 	}
 	if err != nil {

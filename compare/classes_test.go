@@ -3,8 +3,10 @@ package compare_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -757,3 +759,62 @@ func TestListingAndFetchingSeeTheSame(t *testing.T) {
 
 // caBundle is a certificate, as an injector would put it.
 const caBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURBVENDQWVtZ0F3SUJBZ0lVWnBhZVJiTnMycU5WZGFPSDRNcDYzQ2ZoTWxzd0RRWUpLb1pJaHZjTkFRRUwKQlFBd0R6RU5NQXNHQTFVRUF3d0VkR1Z6ZERBZ0Z3MHlOakV4TWpJeU1ESTBOVEJhR0E4eU1USTJNVEF5T1RJdwpNalExTUZvd0R6RU5NQXNHQTFVRUF3d0VkR1Z6ZERDQ0FTSXdEUVlKS29aSWh2Y05BUUVCQlFBRGdnRVBBRENDCkFRb0NnZ0VCQUlhVEU5amxhc0VTeXRBbTQyUFhqbTNjY3lSWlBWaE9EQjR2WEFCYVd1clZ6N0V6TFVXc0JYNncKNk9Qdy9BMXk1bTlUMnRrQlk2eHIzTWFZZG5UaldpYXVUTzByYmsxeFBrandqRzVJd1VGU1dzY2xqcjQyNm9tUgpZaVZobnZyc0Qxa0xnMmdya052NTl4Mzd2OUt0ODBBQmpNWEN5cDV3V2pCdlRlREI3a0luQlhVQkI2RDNsUU95Cjh1eEhpV0NJWncxTzZaNlNZRHlxVHBlMDJQb2E4VmxXWDNvYm9qRklNZFhTRVE1RFU4L3dBblJKblVSYWtZRkkKWG9sQUVmSHNidGE2ZzB1SUp4MjBzWjVhL1ExVVE4c1hNQzNyTnp0U0diRFY3SlcyblJaenQrQS9rWkppWUNnOQpGYUZJOHVPbjloMG5XVkt2WHc1SzM1TjB2T3d0amhNQ0F3RUFBYU5UTUZFd0hRWURWUjBPQkJZRUZBMnlTUGh5CktsdEpUTkljRnlKT1JLOGxqRVF5TUI4R0ExVWRJd1FZTUJhQUZBMnlTUGh5S2x0SlROSWNGeUpPUks4bGpFUXkKTUE4R0ExVWRFd0VCL3dRRk1BTUJBZjh3RFFZSktvWklodmNOQVFFTEJRQURnZ0VCQUZrTmZZS1RaZUVCTjB2Qgo2d0tWVXpUcFo1ejR1NGFPRGdvd0NIeThwcVJwT3QrbDZaQVZNYWtZYmJXUjB2TmtUQUZDcERnVXRIWXJZMXN1CldQMTNveExOV1ZmMjlDZTJha3J5cGg0bTVFcEwza2hPaEdLT0hJSHEwcmFIVEFLekJwa240azRlRHZ2Q281UVMKR0FhclJuU0kwemtPbUJpbHdwK1hkRkVYSEpqUjZSWmpML2ViOUR6OGk1YmY5cUxOSWRZa2ZXNTJKZytsZk04aQo2bG9McXdEa21SL1lhSnJzZmUrcnNEbml2NUMvZnRrZ2ZFY3ZIbnBRbkJwODZYWHBjeElwOERJK0NtK2s3OWQ0CkNiNWVPemlSNlgvY3lFRUtNaWhjVHRQenN3YnNDYzBWTWs3UHE5RjVxejF4Z01RV3g4L2pCaGNqRnVuUVp1T3EKZXpBdkRUST0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
+
+func TestAKindThatGoesAwayBetweenLooksIsMissing(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("going-kind")
+	crd := strings.NewReplacer("widgets.compare.example", "gadgets.going.example", "compare.example", "going.example", "Widget", "Gadget", "widget", "gadget").Replace(widgets)
+	want := desired(t, "going-kind", crd+"---\napiVersion: going.example/v1\nkind: Gadget\nmetadata: {name: a}\nspec: {weight: 1}\n")
+	for _, o := range want.Objects { // the definition sorts first
+		if err := w.one(applier, "apply", o.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := detector(clusterOf(t, nil))
+	look := func() []string {
+		rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines(rep)
+	}
+	if got := look(); got != nil {
+		t.Fatalf("before: %v", got)
+	}
+	w.do("kubectl", "delete", crd)
+	wanted := []string{"Missing CustomResourceDefinition", "Missing Gadget"}
+	got := look()
+	for deadline := time.Now().Add(30 * time.Second); !cmp.Equal(wanted, got) && time.Now().Before(deadline); got = look() {
+		if slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, "Changed") }) {
+			break
+		}
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheApplierIsNoPersonEvenUnderAPersonsName(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("applied-by-kubectl")
+	want := desired(t, "applied-by-kubectl", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: old}\n")
+	if err := w.one("kubectl", "apply", want.Objects[0].DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	want.Objects[0].FieldManager = "kubectl"
+	want.Objects[0].Object["data"] = map[string]any{"k": "new"}
+	rep := detect(t, want)
+	if len(rep.Findings) != 1 || rep.Findings[0].Fields[0].ByPerson || rep.Findings[0].Hint != "Git moved on and kubectl has not applied it yet" {
+		t.Errorf("got %+v", rep.Findings)
+	}
+}
+
+func TestANamespaceOnAKindThatHasNoneIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	want := desired(t, "", "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: no-namespace}\nrules: []\n")
+	w.deliver(want)
+	want.Objects[0].SetNamespace("web")
+	if got := lines(detect(t, want)); got != nil {
+		t.Errorf("got %v", got)
+	}
+}

@@ -373,7 +373,7 @@ func (v *view) field(d difference) kspec.Field {
 		Path: pointer(root, d.path).String(), KeyedPath: path.String(),
 		Manager: d.owner.manager, Operation: d.owner.operation, Subresource: d.owner.subresource, Time: d.owner.time,
 	}
-	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager)
+	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager) && !d.owner.applies(v.Want.FieldManager)
 	parent, _ := lookup(root, d.path[:max(len(d.path)-1, 0)])
 	hide, id := redactor{v.Key}, v.Want.ID()
 	var desired, live bool

@@ -132,6 +132,27 @@ func TestAFailedRequestIsUnknownAndTheRestGoesOn(t *testing.T) {
 			func(r *http.Request) (*http.Response, error) { return answer(r, 500, "InternalError"), nil },
 			[]string{"Unknown Deployment: get: internal error: InternalError of the test"},
 		},
+		"get 404 of something that is no API server": {
+			"get", "/deployments/web",
+			func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 404, "")
+				resp.Header.Set("Content-Type", "text/html")
+				resp.Body = io.NopCloser(strings.NewReader("<h1>not here</h1>"))
+				resp.ContentLength = -1
+				return resp, nil
+			},
+			[]string{"Unknown Deployment: the cluster does not know the kind apps/v1 Deployment"},
+		},
+		"patch 404 of something that is no API server": {
+			"patch", "/configmaps/c1",
+			func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 404, "")
+				resp.Body = io.NopCloser(strings.NewReader("404 page not found"))
+				resp.ContentLength = -1
+				return resp, nil
+			},
+			[]string{hostPID, "Unknown ConfigMap: dry-run: the object was another at each look"},
+		},
 		"get hangs": {"get", "/deployments/web", hang, []string{"Unknown Deployment: get: timeout"}},
 		"patch 403 of an object with more than Git has": {
 			"patch", "/deployments/web",

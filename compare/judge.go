@@ -31,6 +31,10 @@ func (s *sweep) judge(ctx context.Context, o *subject) {
 		if s.get(ctx, o); o.unknown != "" {
 			return
 		}
+		if !o.known {
+			s.judgeStrange(o)
+			return
+		}
 	}
 	o.unknown = "dry-run: the object was another at each look"
 }
@@ -55,13 +59,13 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 	look := Look{Want: o.want, Live: o.live}
 	switch {
 	case o.live == nil, o.live.GetDeletionTimestamp() != nil:
-		o.decided(kspec.TierFields, 0, s.absent(o))
+		o.decided(kspec.TierFields, 0, s.whyAbsent(o))
 		return true
 	case exempt(o.want.ID()):
 		s.settle(o, look)
 		return true
 	}
-	body, err := json.Marshal(o.want.Object)
+	body, err := o.body()
 	if err != nil {
 		o.unknown = "read from Git: " + scrub(err.Error())
 		return true
@@ -78,6 +82,17 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 		return false
 	}
 	return s.takeAway(ctx, o, look)
+}
+
+// body is what is applied. Overlays give a namespace to objects of custom kinds
+// that have none; the API server refuses it, and appliers leave it out.
+func (o *subject) body() ([]byte, error) {
+	u := o.want.Unstructured
+	if o.at.namespace == "" && u.GetNamespace() != "" {
+		u = u.DeepCopy()
+		u.SetNamespace("")
+	}
+	return json.Marshal(u.Object)
 }
 
 func sameVersion(a, b *unstructured.Unstructured) bool {
@@ -118,7 +133,7 @@ func (o *subject) judged(v *view) {
 func (s *sweep) refused(ctx context.Context, o *subject, refusal error) bool {
 	now, err := s.fetch(ctx, o.at, o.want.GetName())
 	switch {
-	case apierrors.IsNotFound(err):
+	case absent(err):
 		return false
 	case err != nil:
 		return s.unknown(o, "get", err)

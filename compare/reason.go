@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -104,6 +105,21 @@ func transient(err error) bool {
 		return code == 408 || code == 429 || code >= 500
 	}
 	return true // no answer at all
+}
+
+// absent reports whether the server says that the object is not there.
+func absent(err error) bool { return apierrors.IsNotFound(err) && !notServed(err) }
+
+// notServed reports whether nothing answers at the URL: the kind is not served
+// any more, or something that is no API server stands in between.
+func notServed(err error) bool {
+	status := apierrors.APIStatus(nil)
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == metav1.CauseTypeUnexpectedServerResponse
+	})
 }
 
 // lacksRight reports whether RBAC, and not an admission policy, said no.

@@ -165,7 +165,7 @@ func (s *sweep) list(ctx context.Context, at endpoint, group []*subject) {
 		case apierrors.IsResourceExpired(err) && restarts < s.Retries:
 			token, restarts = "", restarts+1
 			continue
-		case apierrors.IsForbidden(err), apierrors.IsResourceExpired(err), apierrors.IsMethodNotSupported(err):
+		case apierrors.IsForbidden(err), apierrors.IsResourceExpired(err), apierrors.IsMethodNotSupported(err), apierrors.IsNotFound(err):
 			return
 		case err != nil:
 			for _, o := range wanted {
@@ -207,8 +207,10 @@ func (s *sweep) page(ctx context.Context, at endpoint, token string) (page *unst
 func (s *sweep) get(ctx context.Context, o *subject) {
 	live, err := s.fetch(ctx, o.at, o.want.GetName())
 	switch {
-	case apierrors.IsNotFound(err):
+	case absent(err):
 		o.observe(nil)
+	case notServed(err):
+		o.known = false
 	case err != nil:
 		o.unknown = reason("get", o.want.ID(), err)
 	default:
@@ -236,8 +238,8 @@ func (s *sweep) dryRun(ctx context.Context, o *subject, p patch) (reply *unstruc
 	return reply, err
 }
 
-// absent says why an object is not there.
-func (s *sweep) absent(o *subject) kspec.Finding {
+// whyAbsent says why an object is not there.
+func (s *sweep) whyAbsent(o *subject) kspec.Finding {
 	id := o.want.ID()
 	why := id.String() + " is not in the cluster"
 	ns := s.find(kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: id.Namespace})

@@ -3,6 +3,7 @@ package kspec
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Stage names a step of the way from Git to the world.
@@ -47,10 +48,19 @@ func Terminal(err error) error {
 }
 
 // IsTerminal reports whether err, or an error it wraps, was marked by
-// [Terminal].
+// [Terminal]. Of errors that were joined, all must be.
 func IsTerminal(err error) bool {
-	var t terminalError
-	return errors.As(err, &t)
+	for err != nil {
+		switch e := err.(type) { //nolint:errorlint // walks the tree itself
+		case terminalError:
+			return true
+		case interface{ Unwrap() []error }:
+			return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !IsTerminal(err) })
+		default:
+			err = errors.Unwrap(err)
+		}
+	}
+	return false
 }
 
 type hintError struct {

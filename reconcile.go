@@ -159,11 +159,13 @@ func (r *Reconciler) now() time.Time {
 	return r.Now()
 }
 
+// tell notifies of every event. A failure is terminal: the notifier tries again
+// at the next look, and looking sooner would not mend it.
 func (r *Reconciler) tell(ctx context.Context, t Target, events ...Event) error {
 	var errs []error
 	for _, e := range events {
 		if err := r.Notifier.Notify(ctx, e); err != nil {
-			errs = append(errs, &StageError{StageNotify, t.Name, err})
+			errs = append(errs, Terminal(&StageError{StageNotify, t.Name, err}))
 		}
 	}
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/sigstore/cosign/v2/pkg/oci/static"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/fixtures/registry"
 	"github.com/cloudcwfranck/kspec/verify"
 )
 
@@ -30,8 +32,8 @@ func TestImageSignedByCosignKeyPairCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := s.push("acme/web", "1")
-	s.sign(key, ref, ref)
+	ref := s.Push("acme/web", "1")
+	s.Sign(key, ref, ref)
 	got := s.want(true, ref.String(), demand(string(pair.PublicBytes)))
 	if got.Digest != ref.DigestStr() || len(got.By) != 1 || got.By[0] != "team" || len(got.Reasons) != 0 {
 		t.Errorf("got %+v", got)
@@ -39,9 +41,9 @@ func TestImageSignedByCosignKeyPairCounts(t *testing.T) {
 }
 
 func TestImageSignatures(t *testing.T) {
-	good, goodPEM := newKey(t, elliptic.P256())
-	other, otherPEM := newKey(t, elliptic.P256())
-	strong, strongPEM := newKey(t, elliptic.P384())
+	good, goodPEM := registry.NewKey(t, elliptic.P256())
+	other, otherPEM := registry.NewKey(t, elliptic.P256())
+	strong, strongPEM := registry.NewKey(t, elliptic.P384())
 	for _, c := range []struct {
 		name    string
 		rules   kspec.ImageRules
@@ -50,71 +52,71 @@ func TestImageSignatures(t *testing.T) {
 		reason  string
 	}{
 		{name: "no signature", rules: demand(goodPEM), reason: "no signature found, want one by team", prepare: func(s *server) string {
-			return s.push("app", "1").String()
+			return s.Push("app", "1").String()
 		}},
 		{name: "the key", rules: demand(goodPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(good, ref, ref)
+			ref := s.Push("app", "1")
+			s.Sign(good, ref, ref)
 			return ref.String()
 		}},
 		{name: "a stronger key", rules: demand(strongPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(strong, ref, ref)
+			ref := s.Push("app", "1")
+			s.Sign(strong, ref, ref)
 			return ref.String()
 		}},
 		{name: "another key", rules: demand(goodPEM), reason: "the signature found is not by team", prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(other, ref, ref)
+			ref := s.Push("app", "1")
+			s.Sign(other, ref, ref)
 			return ref.String()
 		}},
 		{name: "the old key of a rotated pair", rules: demand(otherPEM, goodPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(good, ref, ref)
+			ref := s.Push("app", "1")
+			s.Sign(good, ref, ref)
 			return ref.String()
 		}},
 		{name: "copied from another image", rules: demand(goodPEM), reason: "invalid or missing digest in claim", prepare: func(s *server) string {
-			ref, signed := s.push("app", "1"), s.push("app", "2")
-			s.sign(good, ref, signed)
+			ref, signed := s.Push("app", "1"), s.Push("app", "2")
+			s.Sign(good, ref, signed)
 			return ref.String()
 		}},
 		{name: "a forgery before the good one", rules: demand(goodPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(other, ref, ref)
-			s.sign(good, ref, ref)
-			s.sign(other, ref, s.push("app", "2"))
+			ref := s.Push("app", "1")
+			s.Sign(other, ref, ref)
+			s.Sign(good, ref, ref)
+			s.Sign(other, ref, s.Push("app", "2"))
 			return ref.String()
 		}},
 		{name: "garbage instead of base64", rules: demand(goodPEM), reason: "illegal base64", prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.attach(ref, []byte(`{}`), "%%%")
+			ref := s.Push("app", "1")
+			s.Attach(ref, []byte(`{}`), "%%%")
 			return ref.String()
 		}},
 		{name: "hostile payload in the reason", rules: demand(goodPEM), reason: `\x1b[2J`, prepare: func(s *server) string {
-			ref := s.push("app", "1")
+			ref := s.Push("app", "1")
 			body := []byte(`{"critical":{"image":{"docker-manifest-digest":"\u001b[2J"}}}`)
 			sig, err := good.SignMessage(strings.NewReader(string(body)))
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.attach(ref, body, base64.StdEncoding.EncodeToString(sig))
+			s.Attach(ref, body, base64.StdEncoding.EncodeToString(sig))
 			return ref.String()
 		}},
 		{name: "annotations that crash cosign, on the good one", rules: demand(goodPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(good, ref, ref, static.WithAnnotations(crashing()))
+			ref := s.Push("app", "1")
+			s.Sign(good, ref, ref, static.WithAnnotations(crashing()))
 			if s.layers(ref)[0].Annotations["dev.sigstore.cosign/bundle"] == "" {
 				s.t.Fatal("the annotations did not reach the registry")
 			}
 			return ref.String()
 		}},
 		{name: "annotations that crash cosign, on a forgery", rules: demand(goodPEM), signed: true, prepare: func(s *server) string {
-			ref := s.push("app", "1")
-			s.sign(good, ref, ref)
-			s.sign(other, ref, ref, static.WithAnnotations(crashing()))
+			ref := s.Push("app", "1")
+			s.Sign(good, ref, ref)
+			s.Sign(other, ref, ref, static.WithAnnotations(crashing()))
 			return ref.String()
 		}},
 		{name: "no rule", rules: kspec.ImageRules{}, reason: "no signature rule matches it", prepare: func(s *server) string {
-			return s.push("app", "1").String()
+			return s.Push("app", "1").String()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,23 +139,23 @@ func crashing() map[string]string {
 }
 
 func TestImageBundles(t *testing.T) {
-	_, wrongPEM := newKey(t, elliptic.P256())
-	good, goodPEM := newKey(t, elliptic.P256())
+	_, wrongPEM := registry.NewKey(t, elliptic.P256())
+	good, goodPEM := registry.NewKey(t, elliptic.P256())
 
 	t.Run("a signature", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
+		ref := s.Push("app", "1")
 		s.want(true, ref.String(), demand(s.bundle(ref, ref, signType)))
 	})
 	t.Run("another key", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
+		ref := s.Push("app", "1")
 		s.bundle(ref, ref, signType)
 		s.want(false, ref.String(), demand(wrongPEM))
 	})
 	t.Run("an SBOM is no signature", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
+		ref := s.Push("app", "1")
 		got := s.want(false, ref.String(), demand(s.bundle(ref, ref, "https://spdx.dev/Document")))
 		if !strings.Contains(got.String(), "attests something else") {
 			t.Errorf("got %q", got)
@@ -161,27 +163,27 @@ func TestImageBundles(t *testing.T) {
 	})
 	t.Run("about another image", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
-		s.want(false, ref.String(), demand(s.bundle(ref, s.push("app", "2"), signType)))
+		ref := s.Push("app", "1")
+		s.want(false, ref.String(), demand(s.bundle(ref, s.Push("app", "2"), signType)))
 	})
 	t.Run("a foreign bundle does not hide a signature of the other format", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
+		ref := s.Push("app", "1")
 		s.bundle(ref, ref, "https://spdx.dev/Document")
 		s.rawBundle(ref, []byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`), signType)
-		s.sign(good, ref, ref)
+		s.Sign(good, ref, ref)
 		s.want(true, ref.String(), demand(goodPEM))
 	})
 	t.Run("a foreign signature does not hide a bundle", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
-		s.sign(good, ref, ref)
+		ref := s.Push("app", "1")
+		s.Sign(good, ref, ref)
 		s.want(true, ref.String(), demand(s.bundle(ref, ref, signType)))
 	})
 	t.Run("one authority by each format", func(t *testing.T) {
 		s := newServer(t)
-		ref := s.push("app", "1")
-		s.sign(good, ref, ref)
+		ref := s.Push("app", "1")
+		s.Sign(good, ref, ref)
 		rules := kspec.ImageRules{Signatures: []kspec.SignatureRule{{Match: []string{"**"}, All: true, Authorities: []kspec.Authority{
 			{Name: "old", Keys: []string{goodPEM}}, {Name: "new", Keys: []string{s.bundle(ref, ref, signType)}},
 		}}}}
@@ -194,7 +196,7 @@ func TestImageBundles(t *testing.T) {
 	} {
 		t.Run("broken: "+name, func(t *testing.T) {
 			s := newServer(t)
-			ref := s.push("app", "1")
+			ref := s.Push("app", "1")
 			s.rawBundle(ref, []byte(data), signType)
 			s.want(false, ref.String(), demand(goodPEM))
 		})
@@ -202,17 +204,17 @@ func TestImageBundles(t *testing.T) {
 }
 
 func TestImageAnyAndAllAuthorities(t *testing.T) {
-	dev, devPEM := newKey(t, elliptic.P256())
-	qa, qaPEM := newKey(t, elliptic.P256())
+	dev, devPEM := registry.NewKey(t, elliptic.P256())
+	qa, qaPEM := registry.NewKey(t, elliptic.P256())
 	devs, qas := kspec.Authority{Name: "dev", Keys: []string{devPEM}}, kspec.Authority{Name: "qa", Keys: []string{qaPEM}}
 	rule := func(all bool, match string, a ...kspec.Authority) kspec.SignatureRule {
 		return kspec.SignatureRule{Match: []string{match}, Authorities: a, All: all}
 	}
 	s := newServer(t)
-	one, both := s.push("app", "1"), s.push("app", "2")
-	s.sign(dev, one, one)
-	s.sign(dev, both, both)
-	s.sign(qa, both, both)
+	one, both := s.Push("app", "1"), s.Push("app", "2")
+	s.Sign(dev, one, one)
+	s.Sign(dev, both, both)
+	s.Sign(qa, both, both)
 	renamed := devs
 	renamed.Name = "everyone"
 	for name, c := range map[string]struct {
@@ -233,12 +235,12 @@ func TestImageAnyAndAllAuthorities(t *testing.T) {
 }
 
 func TestImageByTagIsPinned(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	first := s.push("app", "1")
-	s.sign(key, first, first)
+	first := s.Push("app", "1")
+	s.Sign(key, first, first)
 	v := verify.New(nil, s.options())
-	tag := s.host + "/app:1"
+	tag := s.Host + "/app:1"
 	got, err := v.Image(t.Context(), tag, demand(pem))
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +248,7 @@ func TestImageByTagIsPinned(t *testing.T) {
 	if !got.Signed || got.Pinned != first.String() {
 		t.Errorf("got %+v, want %s pinned", got, first)
 	}
-	moved := s.push("app", "1")
+	moved := s.Push("app", "1")
 	got, err = v.Image(t.Context(), tag, demand(pem))
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +259,7 @@ func TestImageByTagIsPinned(t *testing.T) {
 }
 
 func TestImageThatCannotBeCheckedIsAnError(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	for _, c := range []struct {
 		name  string
 		fault func(w http.ResponseWriter, r *http.Request) bool
@@ -316,12 +318,12 @@ func TestImageThatCannotBeCheckedIsAnError(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			ref := s.push("app", "1")
-			s.sign(key, ref, ref)
-			s.setFault(c.fault)
+			ref := s.Push("app", "1")
+			s.Sign(key, ref, ref)
+			s.SetFault(c.fault)
 			o := s.options()
 			o.Timeout = 3 * time.Second
-			s.count()
+			s.Requests()
 			got, err := verify.New(nil, o).Image(t.Context(), ref.String(), demand(pem))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %q and error %v, want an error with %q", got, err, c.want)
@@ -329,7 +331,7 @@ func TestImageThatCannotBeCheckedIsAnError(t *testing.T) {
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the error repeats what the registry wrote: %v", err)
 			}
-			if n := len(s.count()); n > 24 {
+			if n := len(s.Requests()); n > 24 {
 				t.Errorf("%d requests for an image that cannot be checked", n)
 			}
 		})
@@ -346,11 +348,11 @@ func endless(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestImageIsNotUnsignedBecauseOneFormatFails(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	signed, unsigned := s.push("app", "1"), s.push("app", "2")
-	s.sign(key, signed, signed)
-	s.setFault(func(w http.ResponseWriter, r *http.Request) bool {
+	signed, unsigned := s.Push("app", "1"), s.Push("app", "2")
+	s.Sign(key, signed, signed)
+	s.SetFault(func(w http.ResponseWriter, r *http.Request) bool {
 		return strings.Contains(r.URL.Path, "/referrers/") && status(http.StatusForbidden)(w, r)
 	})
 	s.want(true, signed.String(), demand(pem))
@@ -360,12 +362,12 @@ func TestImageIsNotUnsignedBecauseOneFormatFails(t *testing.T) {
 }
 
 func TestImageWithTooManySignaturesIsAnErrorUnlessANewOneCounts(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
-	other, _ := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
+	other, _ := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
-	s.sign(other, ref, ref)
-	s.sign(key, ref, ref)
+	ref := s.Push("app", "1")
+	s.Sign(other, ref, ref)
+	s.Sign(key, ref, ref)
 	layers := s.layers(ref)
 	forged, good := layers[0], layers[1]
 
@@ -374,11 +376,11 @@ func TestImageWithTooManySignaturesIsAnErrorUnlessANewOneCounts(t *testing.T) {
 		many = append(many, forged)
 	}
 	s.signatureManifest(ref, many)
-	s.count()
+	s.Requests()
 	if got, err := s.check(ref.String(), demand(pem)); err == nil || !strings.Contains(err.Error(), "newest 32") && !strings.Contains(err.Error(), "4 MiB") {
 		t.Errorf("got %q and error %v, want one about the limit", got, err)
 	}
-	if n := len(s.count()); n > 50 {
+	if n := len(s.Requests()); n > 50 {
 		t.Errorf("%d requests for one image", n)
 	}
 	s.signatureManifest(ref, append(many[:100], good))
@@ -386,9 +388,9 @@ func TestImageWithTooManySignaturesIsAnErrorUnlessANewOneCounts(t *testing.T) {
 }
 
 func TestImageWithHugePayloadIsNotFetched(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
+	ref := s.Push("app", "1")
 	s.signatureManifest(ref, []v1.Descriptor{{
 		MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Size: 1 << 30,
 		Digest:      v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)},
@@ -397,7 +399,7 @@ func TestImageWithHugePayloadIsNotFetched(t *testing.T) {
 	if _, err := s.check(ref.String(), demand(pem)); err == nil || !strings.Contains(err.Error(), "8 MiB") {
 		t.Errorf("got error %v", err)
 	}
-	for _, r := range s.count() {
+	for _, r := range s.Requests() {
 		if strings.Contains(r, "/blobs/sha256:aaaa") {
 			t.Errorf("fetched it: %s", r)
 		}
@@ -405,18 +407,15 @@ func TestImageWithHugePayloadIsNotFetched(t *testing.T) {
 }
 
 func TestRegistryIsRetriedAfterTheTimeItAsksFor(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
-	s.sign(key, ref, ref)
-	failures := 2
-	s.setFault(func(w http.ResponseWriter, _ *http.Request) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if failures == 0 {
+	ref := s.Push("app", "1")
+	s.Sign(key, ref, ref)
+	var asked atomic.Int32
+	s.SetFault(func(w http.ResponseWriter, _ *http.Request) bool {
+		if asked.Add(1) > 2 {
 			return false
 		}
-		failures--
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
@@ -429,21 +428,21 @@ func TestRegistryIsRetriedAfterTheTimeItAsksFor(t *testing.T) {
 }
 
 func TestPlainHTTPIsRefusedUnlessAllowed(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
-	s.count()
+	ref := s.Push("app", "1")
+	s.Requests()
 	_, err := verify.New(nil, verify.Options{}).Image(t.Context(), ref.String(), demand(pem))
 	if err == nil || !strings.Contains(err.Error(), "plain HTTP is not allowed") || kspec.HintOf(err) == "" {
 		t.Errorf("got error %v with hint %q", err, kspec.HintOf(err))
 	}
-	if got := s.count(); len(got) != 0 {
+	if got := s.Requests(); len(got) != 0 {
 		t.Errorf("requests were made: %v", got)
 	}
 }
 
 func TestLinkLocalAddressesAreNeverDialled(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	for _, ref := range []string{"169.254.169.254/a/b:1", "[fe80::1]/a/b:1", "[::ffff:169.254.169.254]/a/b:1", "0.0.0.0:1/a/b:1"} {
 		o := verify.Options{AllowHTTP: []string{"169.254.169.254", "0.0.0.0:1"}}
 		_, err := verify.New(nil, o).Image(t.Context(), ref, demand(pem))
@@ -454,7 +453,7 @@ func TestLinkLocalAddressesAreNeverDialled(t *testing.T) {
 }
 
 func TestRulesThatCannotBeReadAreTerminalErrors(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	team := []kspec.Authority{{Name: "team", Keys: []string{pem}}}
 	for name, rule := range map[string]kspec.SignatureRule{
 		"no match":          {Authorities: team},
@@ -488,7 +487,7 @@ P6yqYg8oewczMmbkRwIDAQAB
 `
 
 func TestVerdictsAreRememberedAndErrorsAreNot(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	o := s.options()
@@ -496,24 +495,24 @@ func TestVerdictsAreRememberedAndErrorsAreNot(t *testing.T) {
 	v := verify.New(nil, o)
 	look := func(ref fmt.Stringer, rules kspec.ImageRules) (bool, int) {
 		t.Helper()
-		s.count()
+		s.Requests()
 		got, err := v.Image(t.Context(), ref.String(), rules)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got.Signed, len(s.count())
+		return got.Signed, len(s.Requests())
 	}
-	ref := s.push("app", "1")
+	ref := s.Push("app", "1")
 
-	s.setFault(status(http.StatusForbidden))
+	s.SetFault(status(http.StatusForbidden))
 	if _, err := v.Image(t.Context(), ref.String(), demand(pem)); err == nil {
 		t.Fatal("no error")
 	}
-	s.setFault(nil)
+	s.SetFault(nil)
 	if signed, n := look(ref, demand(pem)); signed || n == 0 {
 		t.Errorf("after an error: signed %t with %d requests, want a new look", signed, n)
 	}
-	s.sign(key, ref, ref)
+	s.Sign(key, ref, ref)
 	if signed, n := look(ref, demand(pem)); signed || n != 0 {
 		t.Errorf("at once after: signed %t with %d requests, want the remembered no", signed, n)
 	}
@@ -525,34 +524,34 @@ func TestVerdictsAreRememberedAndErrorsAreNot(t *testing.T) {
 	if signed, n := look(ref, demand(pem)); !signed || n != 0 {
 		t.Errorf("weeks later: signed %t with %d requests, want the remembered yes", signed, n)
 	}
-	_, otherPEM := newKey(t, elliptic.P256())
+	_, otherPEM := registry.NewKey(t, elliptic.P256())
 	if signed, n := look(ref, demand(otherPEM)); signed || n == 0 {
 		t.Errorf("by other rules: signed %t with %d requests, want a new look", signed, n)
 	}
 }
 
 func TestWarmDigestTakesTwoRequests(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	first, second := s.push("app", "1"), s.push("app", "2")
-	s.sign(key, first, first)
-	s.sign(key, second, second)
+	first, second := s.Push("app", "1"), s.Push("app", "2")
+	s.Sign(key, first, first)
+	s.Sign(key, second, second)
 	v := verify.New(nil, s.options())
 	for _, ref := range []fmt.Stringer{first, second} {
-		s.count()
+		s.Requests()
 		if _, err := v.Image(t.Context(), ref.String(), demand(pem)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := s.count(); len(got) != 2 {
+	if got := s.Requests(); len(got) != 2 {
 		t.Errorf("requests: %v, want the manifest and the payload", got)
 	}
 }
 
 func TestSilentRegistryIsLeftAlone(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	s.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+	s.SetFault(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true
 	})
@@ -560,27 +559,27 @@ func TestSilentRegistryIsLeftAlone(t *testing.T) {
 	o.Timeout = 50 * time.Millisecond
 	v := verify.New(nil, o)
 	for range 3 {
-		if _, err := v.Image(t.Context(), s.host+"/app:1", demand(pem)); err == nil {
+		if _, err := v.Image(t.Context(), s.Host+"/app:1", demand(pem)); err == nil {
 			t.Fatal("no error")
 		}
 	}
-	s.count()
-	_, err := v.Image(t.Context(), s.host+"/app:1", demand(pem))
-	if err == nil || !strings.Contains(err.Error(), "left alone") || len(s.count()) != 0 {
+	s.Requests()
+	_, err := v.Image(t.Context(), s.Host+"/app:1", demand(pem))
+	if err == nil || !strings.Contains(err.Error(), "left alone") || len(s.Requests()) != 0 {
 		t.Errorf("got error %v", err)
 	}
 }
 
 func TestCancelledCheckEnds(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	s.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+	s.SetFault(func(_ http.ResponseWriter, r *http.Request) bool {
 		cancel()
 		<-r.Context().Done()
 		return true
 	})
-	if _, _, err := verify.New(running(kspec.Image{Ref: s.host + "/app:1", Running: true, Digest: "sha256:" + strings.Repeat("a", 64)}), s.options()).
+	if _, _, err := verify.New(running(kspec.Image{Ref: s.Host + "/app:1", Running: true, Digest: "sha256:" + strings.Repeat("a", 64)}), s.options()).
 		Verify(ctx, kspec.Target{Images: demand(pem)}, kspec.Desired{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want context.Canceled", err)
 	}

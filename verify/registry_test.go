@@ -3,133 +3,36 @@ package verify_test
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/sigstore/cosign/v2/pkg/oci/mutate"
 	ociremote "github.com/sigstore/cosign/v2/pkg/oci/remote"
-	"github.com/sigstore/cosign/v2/pkg/oci/static"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	sigsign "github.com/sigstore/sigstore-go/pkg/sign"
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
-	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/sigstore/sigstore/pkg/signature/payload"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/fixtures/registry"
 	"github.com/cloudcwfranck/kspec/verify"
 )
 
 const signType = "https://sigstore.dev/cosign/sign/v1"
 
-// server is a real registry whose answers a test can replace.
+// server is a registry and the test that talks to it.
 type server struct {
-	t    testing.TB
-	host string
-
-	mu       sync.Mutex
-	requests []string
-	// fault answers a request itself when it returns true.
-	fault func(w http.ResponseWriter, r *http.Request) bool
+	*registry.Server
+	t testing.TB
 }
 
 func newServer(t testing.TB) *server {
 	t.Helper()
-	s := &server{t: t}
-	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	actual := registry.New(registry.WithReferrersSupport(true), registry.Logger(quiet))
-	http := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.requests = append(s.requests, r.Method+" "+r.URL.Path)
-		fault := s.fault
-		s.mu.Unlock()
-		if fault == nil || !fault(w, r) {
-			actual.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(http.Close)
-	s.host = strings.TrimPrefix(http.URL, "http://")
-	return s
-}
-
-func (s *server) setFault(fault func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = fault
-}
-
-// count returns the requests since the last call.
-func (s *server) count() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer func() { s.requests = nil }()
-	return s.requests
-}
-
-// push stores a random image and returns its digest.
-func (s *server) push(repository, tag string) name.Digest {
-	s.t.Helper()
-	image, err := random.Image(64, 1)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ref, err := name.NewTag(s.host + "/" + repository + ":" + tag)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := remote.Write(ref, image, remote.WithContext(s.t.Context())); err != nil {
-		s.t.Fatal(err)
-	}
-	digest, err := image.Digest()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return ref.Context().Digest(digest.String())
-}
-
-// sign signs the image at ref the way cosign does, with a payload about claim.
-func (s *server) sign(key signature.Signer, ref, claim name.Digest, options ...static.Option) {
-	s.t.Helper()
-	body, err := payload.Cosign{Image: claim}.MarshalJSON()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	sig, err := key.SignMessage(bytes.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.attach(ref, body, base64.StdEncoding.EncodeToString(sig), options...)
-}
-
-// attach hangs a signature at ref as it is.
-func (s *server) attach(ref name.Digest, body []byte, b64sig string, options ...static.Option) {
-	s.t.Helper()
-	sig, err := static.NewSignature(body, b64sig, options...)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	entity, err := mutate.AttachSignatureToEntity(ociremote.SignedUnknown(ref), sig)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := ociremote.WriteSignatures(ref.Context(), entity); err != nil {
-		s.t.Fatal(err)
-	}
+	return &server{registry.New(t), t}
 }
 
 // bundle attaches a bundle of that predicate type, about claim, and returns
@@ -190,7 +93,7 @@ func (s *server) signatureManifest(ref name.Digest, layers []v1.Descriptor) {
 		s.t.Fatal(err)
 	}
 	tag := strings.Replace(ref.DigestStr(), ":", "-", 1) + ".sig"
-	s.setFault(func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetFault(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/manifests/"+tag) {
 			return false
 		}
@@ -198,24 +101,6 @@ func (s *server) signatureManifest(ref name.Digest, layers []v1.Descriptor) {
 		_, _ = w.Write(raw)
 		return true
 	})
-}
-
-// newKey returns a signer and its public key in PEM.
-func newKey(t testing.TB, curve elliptic.Curve) (signature.Signer, string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(curve, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := signature.LoadECDSASigner(private, crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := cryptoutils.MarshalPublicKeyToPEM(private.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer, string(pem)
 }
 
 // demand returns rules by which one of the keys must have signed everything.
@@ -226,7 +111,7 @@ func demand(keys ...string) kspec.ImageRules {
 }
 
 func (s *server) options() verify.Options {
-	return verify.Options{AllowHTTP: []string{s.host}, Log: slog.New(slog.DiscardHandler)}
+	return verify.Options{AllowHTTP: []string{s.Host}, Log: slog.New(slog.DiscardHandler)}
 }
 
 func (s *server) check(ref string, rules kspec.ImageRules) (verify.Result, error) {

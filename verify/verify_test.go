@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/fixtures/registry"
 	"github.com/cloudcwfranck/kspec/verify"
 )
 
@@ -65,20 +66,20 @@ func TestVerifyAsksNobodyUnlessSignaturesAreRequired(t *testing.T) {
 		t.Error("the cluster was asked")
 		return nil, nil
 	})
-	findings, unknown, err := verify.New(asked, s.options()).Verify(t.Context(), kspec.Target{}, desired(deployment(t, "web", s.host+"/app:1")))
-	if err != nil || len(findings)+len(unknown) != 0 || len(s.count()) != 0 {
+	findings, unknown, err := verify.New(asked, s.options()).Verify(t.Context(), kspec.Target{}, desired(deployment(t, "web", s.Host+"/app:1")))
+	if err != nil || len(findings)+len(unknown) != 0 || len(s.Requests()) != 0 {
 		t.Errorf("got %v, %v, %v", findings, unknown, err)
 	}
 }
 
 func TestVerifyTellsOfEveryImage(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	signed, unsigned, live := s.push("app", "1"), s.push("app", "2"), s.push("app", "3")
-	s.sign(key, signed, signed)
+	signed, unsigned, live := s.Push("app", "1"), s.Push("app", "2"), s.Push("app", "3")
+	s.Sign(key, signed, signed)
 	rules := demand(pem)
-	rules.Signatures[0].Match = []string{s.host + "/**"}
-	at := func(d name.Digest) string { return strings.TrimPrefix(d.String(), s.host+"/app@") }
+	rules.Signatures[0].Match = []string{s.Host + "/**"}
+	at := func(d name.Digest) string { return strings.TrimPrefix(d.String(), s.Host+"/app@") }
 	web := kspec.IDOf(deployment(t, "web", "").Unstructured)
 
 	run := verify.RunningFunc(func(context.Context, kspec.Target) ([]kspec.Image, error) {
@@ -86,17 +87,17 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 			return kspec.Image{Ref: ref, Digest: digest, Running: true, Object: web, Container: "/spec/template/spec/containers/[name=" + container + "]"}
 		}
 		return []kspec.Image{
-			image(s.host+"/app:2", at(unsigned), "app"), // what Git wants, too
-			image(s.host+"/app:2", at(live), "sidecar"), // the tag has moved since
-			image(s.host+"/app:1", "", "early"),
-			image(s.host+"/app:1", "sha512:00", "odd"),
-			image(s.host+"/app:1", "sha256:"+strings.Repeat("c", 64), "config"), // a digest that the registry does not know
+			image(s.Host+"/app:2", at(unsigned), "app"), // what Git wants, too
+			image(s.Host+"/app:2", at(live), "sidecar"), // the tag has moved since
+			image(s.Host+"/app:1", "", "early"),
+			image(s.Host+"/app:1", "sha512:00", "odd"),
+			image(s.Host+"/app:1", "sha256:"+strings.Repeat("c", 64), "config"), // a digest that the registry does not know
 			image("docker.io/nginx", at(live), "foreign"),
 		}, nil
 	})
 	findings, unknown, err := verify.New(run, s.options()).Verify(t.Context(), kspec.Target{Name: "prod", Images: rules}, desired(
-		deployment(t, "good", s.host+"/app:1"),
-		deployment(t, "web", s.host+"/app:2"),
+		deployment(t, "good", s.Host+"/app:1"),
+		deployment(t, "web", s.Host+"/app:2"),
 		deployment(t, "other", "GHCR.io:443/acme/x"),
 		deployment(t, "broken", "a//b"),
 	))
@@ -109,7 +110,7 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 		"image Unsigned critical Deployment.apps shop/web: /spec/template/spec/containers/[name=foreign]: image docker.io/library/nginx:latest: no signature rule matches it",
 		"image Unsigned critical Deployment.apps shop/web: /spec/template/spec/containers/[name=sidecar]: image HOST/app:2@LIVE is not signed as demanded: no signature found, want one by team",
 	}
-	names := strings.NewReplacer(s.host, "HOST", at(unsigned), "UNSIGNED", at(live), "LIVE", strings.Repeat("c", 64), "CONFIG")
+	names := strings.NewReplacer(s.Host, "HOST", at(unsigned), "UNSIGNED", at(live), "LIVE", strings.Repeat("c", 64), "CONFIG")
 	got := said(findings)
 	for i := range got {
 		got[i] = names.Replace(got[i])
@@ -141,12 +142,12 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 }
 
 func TestVerifySaysTheSameAgain(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
 	var objects []kspec.Object
 	for i := range 20 {
-		ref := s.push("app", fmt.Sprint(i))
-		objects = append(objects, deployment(t, fmt.Sprint("a", i), ref.String()), deployment(t, fmt.Sprint("b", i), fmt.Sprintf("%s/app:%d", s.host, i)))
+		ref := s.Push("app", fmt.Sprint(i))
+		objects = append(objects, deployment(t, fmt.Sprint("a", i), ref.String()), deployment(t, fmt.Sprint("b", i), fmt.Sprintf("%s/app:%d", s.Host, i)))
 	}
 	var first []kspec.Finding
 	for i := range 3 {
@@ -164,30 +165,30 @@ func TestVerifySaysTheSameAgain(t *testing.T) {
 }
 
 func TestVerifyChecksADigestOnceForAllWhoUseIt(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
-	s.sign(key, ref, ref)
+	ref := s.Push("app", "1")
+	s.Sign(key, ref, ref)
 	var objects []kspec.Object
 	for i := range 100 {
 		objects = append(objects, deployment(t, fmt.Sprint("web", i), ref.String()))
 	}
-	s.count()
+	s.Requests()
 	findings, unknown, err := verify.New(nil, s.options()).Verify(t.Context(), kspec.Target{Images: demand(pem)}, desired(objects...))
 	if err != nil || len(findings)+len(unknown) != 0 {
 		t.Fatalf("got %v, %v, %v", findings, unknown, err)
 	}
-	if n := len(s.count()); n > 3 {
+	if n := len(s.Requests()); n > 3 {
 		t.Errorf("%d requests for one digest", n)
 	}
 }
 
 func TestVerifyErrorsAreUnknownOrDenied(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	s.setFault(status(http.StatusForbidden))
+	s.SetFault(status(http.StatusForbidden))
 	target := kspec.Target{Images: demand(pem)}
-	web := desired(deployment(t, "web", s.host+"/app:1"))
+	web := desired(deployment(t, "web", s.Host+"/app:1"))
 
 	findings, unknown, err := verify.New(nil, s.options()).Verify(t.Context(), target, web)
 	if err != nil || len(findings) != 0 || len(unknown) != 1 || unknown[0].Source.File != "app.yaml" {
@@ -201,9 +202,9 @@ func TestVerifyErrorsAreUnknownOrDenied(t *testing.T) {
 }
 
 func TestVerifyStillChecksGitWhenTheClusterCannotBeRead(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
+	ref := s.Push("app", "1")
 	down := verify.RunningFunc(func(context.Context, kspec.Target) ([]kspec.Image, error) {
 		return nil, errors.New("pods is forbidden")
 	})
@@ -215,10 +216,10 @@ func TestVerifyStillChecksGitWhenTheClusterCannotBeRead(t *testing.T) {
 
 // One registry that hangs must not take the time of the others.
 func TestVerifyIsBoundedPerRegistry(t *testing.T) {
-	_, pem := newKey(t, elliptic.P256())
+	_, pem := registry.NewKey(t, elliptic.P256())
 	s, slow := newServer(t), newServer(t)
 	var now, most atomic.Int32
-	slow.setFault(func(http.ResponseWriter, *http.Request) bool {
+	slow.SetFault(func(http.ResponseWriter, *http.Request) bool {
 		most.Store(max(most.Load(), now.Add(1)))
 		time.Sleep(5 * time.Millisecond)
 		now.Add(-1)
@@ -226,13 +227,13 @@ func TestVerifyIsBoundedPerRegistry(t *testing.T) {
 	})
 	var objects []kspec.Object
 	for i := range 12 {
-		ref := slow.push("app", fmt.Sprint(i))
+		ref := slow.Push("app", fmt.Sprint(i))
 		objects = append(objects, deployment(t, fmt.Sprint("slow", i), ref.String()))
 	}
 	most.Store(0)
-	objects = append(objects, deployment(t, "fast", s.push("app", "1").String()))
+	objects = append(objects, deployment(t, "fast", s.Push("app", "1").String()))
 	o := s.options()
-	o.AllowHTTP = append(o.AllowHTTP, slow.host)
+	o.AllowHTTP = append(o.AllowHTTP, slow.Host)
 	findings, unknown, err := verify.New(nil, o).Verify(t.Context(), kspec.Target{Images: demand(pem)}, desired(objects...))
 	if err != nil || len(findings) != 13 || len(unknown) != 0 {
 		t.Fatalf("got %d findings, %v, %v", len(findings), unknown, err)
@@ -243,10 +244,10 @@ func TestVerifyIsBoundedPerRegistry(t *testing.T) {
 }
 
 func TestBlobsMayComeFromAllowedHostsOnly(t *testing.T) {
-	key, pem := newKey(t, elliptic.P256())
+	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)
-	ref := s.push("app", "1")
-	s.sign(key, ref, ref)
+	ref := s.Push("app", "1")
+	s.Sign(key, ref, ref)
 	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			t.Error("a credential went to another host")
@@ -254,7 +255,7 @@ func TestBlobsMayComeFromAllowedHostsOnly(t *testing.T) {
 		http.Error(w, "redirect back is not needed: "+r.URL.Path, http.StatusTeapot)
 	}))
 	t.Cleanup(cdn.Close)
-	s.setFault(func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetFault(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/blobs/") {
 			return false
 		}
@@ -276,12 +277,12 @@ func TestBlobsMayComeFromAllowedHostsOnly(t *testing.T) {
 }
 
 func BenchmarkImage(b *testing.B) {
-	key, pem := newKey(b, elliptic.P256())
+	key, pem := registry.NewKey(b, elliptic.P256())
 	s := newServer(b)
 	refs := make([]string, 64)
 	for i := range refs {
-		ref := s.push("app", fmt.Sprint(i))
-		s.sign(key, ref, ref)
+		ref := s.Push("app", fmt.Sprint(i))
+		s.Sign(key, ref, ref)
 		refs[i] = ref.String()
 	}
 	rules := demand(pem)

@@ -79,7 +79,9 @@ kspec is the way back: it notices that the live cluster is no longer what Git
 says, tells who changed it and how bad it is, and opens a pull request that a
 person can read and merge.
 
-Exit codes: 0 in sync, 1 drift or a violation found, 2 kspec could not look.`,
+Exit codes: 0 in sync, 1 drift or a violation found, 2 kspec could not look.
+
+Text is coloured on a terminal, never with NO_COLOR, always with CLICOLOR_FORCE.`,
 		Example: `  # What differs between the cluster of the current context and this clone?
   kspec drift detect --repo . --spec prod
 
@@ -105,8 +107,12 @@ Exit codes: 0 in sync, 1 drift or a violation found, 2 kspec could not look.`,
 	return root
 }
 
-// colour reports whether the output is a terminal that wants colour.
+// colour reports whether the output wants colour: a terminal does, unless
+// NO_COLOR is set, and anything does when CLICOLOR_FORCE is.
 func (a *app) colour() bool {
+	if os.Getenv("CLICOLOR_FORCE") != "" {
+		return true
+	}
 	f, ok := a.out.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/elliptic"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/cloudcwfranck/kspec/fixtures"
 	"github.com/cloudcwfranck/kspec/fixtures/forge"
+	"github.com/cloudcwfranck/kspec/fixtures/registry"
 	"github.com/cloudcwfranck/kspec/test/kube"
 )
 
@@ -42,6 +44,8 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 //	live MANAGER VERB FILE  apply, update, patch, create or delete the objects of FILE
 //	pulls N             there are N pull requests; prints them to stdout
 //	pull N merge|close  do that as a person
+//	image REF [KEY]     push an image to $REGISTRY; sign it and write the public key to KEY, and $KEY
+//	envsubst FILE…      replace $KEY and $REGISTRY in the files
 func TestScripts(t *testing.T) {
 	cluster := kube.Shared(t)
 	kubeconfig := cluster.WriteKubeconfig(t)
@@ -53,7 +57,7 @@ func TestScripts(t *testing.T) {
 	srv := httptest.NewServer(f)
 	t.Cleanup(srv.Close)
 
-	s := &scripts{t: t, client: cl, forge: f, url: srv.URL}
+	s := &scripts{t: t, client: cl, forge: f, registry: registry.New(t)}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("KSPEC_UPDATE") != "",
@@ -64,6 +68,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FORGE", srv.URL+"/api/v3/")
 			env.Setenv("HOST", strings.TrimPrefix(srv.URL, "http://")+"/"+name+".git")
 			env.Setenv("KUBECONFIG", kubeconfig)
+			env.Setenv("REGISTRY", s.registry.Host)
 			env.Setenv("EXAMPLE", filepath.Join(fixtures.Dir(), "config-repo"))
 			env.Setenv("KSPEC_FORGE_TOKEN", forgeToken)
 			env.Setenv("HOME", env.WorkDir)
@@ -71,6 +76,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
+			"image": s.image, "envsubst": envsubst,
 		},
 	})
 }
@@ -82,7 +88,8 @@ type scripts struct {
 	t      *testing.T
 	client client.Client
 	forge  *forge.Forge
-	url    string
+
+	registry *registry.Server
 }
 
 func (s *scripts) repo(ts *testscript.TestScript, _ bool, args []string) {
@@ -162,5 +169,33 @@ func (s *scripts) pull(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(s.forge.Close(name, number))
 	default:
 		ts.Fatalf("unknown verb %q", args[1])
+	}
+}
+
+func (s *scripts) image(ts *testscript.TestScript, _ bool, args []string) {
+	repository, tag, _ := strings.Cut(args[0], ":")
+	digest := s.registry.Push(repository, tag)
+	if len(args) == 1 {
+		return
+	}
+	signer, pem := registry.NewKey(s.t, elliptic.P256())
+	s.registry.Sign(signer, digest, digest)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(pem), 0o600))
+	ts.Setenv("KEY", pem)
+}
+
+// envsubst replaces variables that stand alone on a line by all their lines,
+// indented as the first.
+func envsubst(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		text := strings.ReplaceAll(ts.ReadFile(file), "$REGISTRY", ts.Getenv("REGISTRY"))
+		var lines []string
+		for line := range strings.Lines(text) {
+			if indent, ok := strings.CutSuffix(line, "$KEY\n"); ok {
+				line = indent + strings.ReplaceAll(strings.TrimSpace(ts.Getenv("KEY")), "\n", "\n"+indent) + "\n"
+			}
+			lines = append(lines, line)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(strings.Join(lines, "")), 0o600))
 	}
 }

@@ -60,7 +60,7 @@ func verifySpecs(ctx context.Context, a *app, flags verifyFlags) error {
 		}
 		return w.clusters.runningImages(ctx, t)
 	})
-	verifier := verify.New(running, verify.Options{Log: a.log})
+	verifier := verify.New(running, flags.look.registries.options(a.log))
 	var reports []kspec.Report
 	verdict := flags.look.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
 		rep, err := verifyOne(ctx, w, verifier, t)
@@ -105,7 +105,7 @@ func verifyImages(ctx context.Context, a *app, flags verifyFlags, images []strin
 	if err != nil {
 		return err
 	}
-	verifier := verify.New(nil, verify.Options{Log: a.log})
+	verifier := verify.New(nil, flags.look.registries.options(a.log))
 	var worst error
 	for _, image := range images {
 		result, err := verifier.Image(ctx, image, rules)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -27,11 +28,28 @@ type lookFlags struct {
 	cluster clusterFlags
 	output  string
 	workers int
+
+	registries registryFlags
+}
+
+// registryFlags say how to reach image registries.
+type registryFlags struct {
+	insecure, redirects []string
+}
+
+func (f *registryFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.insecure, "insecure-registry", nil, "host, or host:port, of a registry that is spoken to without TLS; whoever is on the way can hide signatures")
+	cmd.Flags().StringSliceVar(&f.redirects, "registry-redirect", nil, "further host that registries may redirect downloads to, such as *.blob.example.com")
+}
+
+func (f *registryFlags) options(log *slog.Logger) verify.Options {
+	return verify.Options{AllowHTTP: f.insecure, AllowRedirects: f.redirects, Log: log}
 }
 
 func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.repo.bind(cmd)
 	f.cluster.bind(cmd)
+	f.registries.bind(cmd)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
 	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
 }
@@ -84,7 +102,7 @@ func (f *lookFlags) stages(a *app) (*wiring, error) {
 		reconciler: &kspec.Reconciler{
 			Source:   source,
 			Renderer: render.New(render.Options{}),
-			Verifier: verify.New(verify.RunningFunc(reach.runningImages), verify.Options{Log: a.log}),
+			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
 			Detector: compare.New(reach, compare.Options{Workers: f.workers, Log: a.log}),
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
 		},
@@ -133,15 +151,15 @@ func (f *forgeFlags) bind(cmd *cobra.Command) {
 
 // forges is every kind of forge. Adding one is a folder below remediate, its
 // exam, and a line here.
-func forges() map[string]func(f *forgeFlags, repo string, token kspec.Secret) (kremediate.Forge, error) {
-	return map[string]func(*forgeFlags, string, kspec.Secret) (kremediate.Forge, error){
+func forges() map[string]func(f *forgeFlags, repo string, token kspec.Secret, log *slog.Logger) (kremediate.Forge, error) {
+	return map[string]func(*forgeFlags, string, kspec.Secret, *slog.Logger) (kremediate.Forge, error){
 		"github": newGitHub,
 	}
 }
 
 func forgeNames() []string { return slices.Sorted(maps.Keys(forges())) }
 
-func newGitHub(f *forgeFlags, repo string, token kspec.Secret) (kremediate.Forge, error) {
+func newGitHub(f *forgeFlags, repo string, token kspec.Secret, log *slog.Logger) (kremediate.Forge, error) {
 	api, owner, name, err := github.Parse(repo)
 	if err != nil {
 		return nil, err
@@ -149,7 +167,7 @@ func newGitHub(f *forgeFlags, repo string, token kspec.Secret) (kremediate.Forge
 	if f.url != "" {
 		api = f.url
 	}
-	return github.New(github.Options{BaseURL: api, Owner: owner, Repo: name, Token: token})
+	return github.New(github.Options{BaseURL: api, Owner: owner, Repo: name, Token: token, Log: log})
 }
 
 // onceOptions are for a verb that looks once because a person asked: there is
@@ -174,7 +192,7 @@ func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Optio
 	if err != nil {
 		return err
 	}
-	forge, err := forges()[cmp.Or(f.forge, "github")](f, repo.repo, auth.Token)
+	forge, err := forges()[cmp.Or(f.forge, "github")](f, repo.repo, auth.Token, a.log)
 	if err != nil {
 		return err
 	}

@@ -9,19 +9,25 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
 	var o options
-	flag.StringVar(&o.kspec, "kspec", "bin/kspec", "path of the kspec binary")
-	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster instead of starting one; the demo makes and removes namespace shop in it")
-	flag.BoolVar(&o.keep, "keep", false, "leave everything up until interrupted")
-	flag.Parse()
+	flags := flag.NewFlagSet("demo", flag.ExitOnError) // not flag.CommandLine: controller-runtime adds to that
+	flags.StringVar(&o.kspec, "kspec", "bin/kspec", "path of the kspec binary")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "use this cluster instead of starting one; the demo makes and removes namespace shop in it")
+	flags.BoolVar(&o.keep, "keep", false, "leave everything up until interrupted")
+	_ = flags.Parse(os.Args[1:])
 
+	o.out = os.Stdout
+	o.colour = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	start := time.Now()
@@ -40,6 +46,8 @@ func main() {
 type options struct {
 	kspec, kubeconfig string
 	keep              bool
+	out               io.Writer
+	colour            bool
 }
 
 // run plays the scenes in order.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,27 +14,43 @@ import (
 	"github.com/cloudcwfranck/kspec/fixtures/forge"
 )
 
-func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
+const (
+	bold    = "1"
+	red     = "31"
+	green   = "32"
+	magenta = "35"
+	cyan    = "36"
+)
 
-func title(text string) { fmt.Printf("\n\x1b[1m── %s\x1b[0m\n\n", text) }
+// paint colours text where colour is wanted.
+func (s *stage) paint(code, text string) string {
+	if !s.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.out, "  "+format+"\n", args...) }
+
+func (s *stage) title(text string) { fmt.Fprintf(s.out, "\n%s\n\n", s.paint(bold, "── "+text)) }
 
 // command prints a command line that somebody runs.
-func command(format string, args ...any) {
-	fmt.Printf("  \x1b[36m$ "+format+"\x1b[0m\n\n", args...)
+func (s *stage) command(format string, args ...any) {
+	fmt.Fprintf(s.out, "  %s\n\n", s.paint(cyan, "$ "+fmt.Sprintf(format, args...)))
 }
 
 func (s *stage) introduce(context.Context) error {
-	title("A cluster, a Git forge and a chat, all on this machine")
-	say("Kubernetes  %s", s.kubeconfig)
-	say("forge       %s/%s", s.forgeURL, repository)
-	say("chat        %s", s.slackURL)
+	s.title("A cluster, a Git forge and a chat, all on this machine")
+	s.say("Kubernetes  %s", s.kubeconfig)
+	s.say("forge       %s/%s", s.forgeURL, repository)
+	s.say("chat        %s", s.slackURL)
 	return nil
 }
 
 // deliver applies what the repo says, the way Flux does: server-side, with
 // force, as kustomize-controller.
 func (s *stage) deliver(ctx context.Context) error {
-	title("Flux delivers what Git says")
+	s.title("Flux delivers what Git says")
 	out, code, err := s.run(ctx, nil, "render", "--repo", s.repoURL(), "--spec", spec)
 	if err != nil || code != 0 {
 		return fmt.Errorf("kspec render: exit code %d: %w", code, err)
@@ -56,23 +71,23 @@ func (s *stage) deliver(ctx context.Context) error {
 		objects = append(objects, u)
 	}
 	s.delivered = objects
-	say("%d objects applied as kustomize-controller", len(objects))
+	s.say("%d objects applied as kustomize-controller", len(objects))
 	return nil
 }
 
 func (s *stage) inSync(ctx context.Context) error {
-	title("The cluster is what Git says")
+	s.title("The cluster is what Git says")
 	return s.expect(ctx, 0)
 }
 
 // expect runs drift detect and demands its exit code.
 func (s *stage) expect(ctx context.Context, want int) error {
-	command("kspec drift detect --repo %s --spec %s", s.repoURL(), spec)
-	_, code, err := s.run(ctx, os.Stdout, append([]string{"drift", "detect"}, s.kspecFlags()...)...)
+	s.command("kspec drift detect --repo %s --spec %s", s.repoURL(), spec)
+	_, code, err := s.run(ctx, s.out, append([]string{"drift", "detect"}, s.kspecFlags()...)...)
 	if err != nil {
 		return err
 	}
-	say("\nexit code %d", code)
+	s.say("\nexit code %d", code)
 	if code != want {
 		return fmt.Errorf("kspec drift detect: exit code %d, want %d", code, want)
 	}
@@ -81,27 +96,27 @@ func (s *stage) expect(ctx context.Context, want int) error {
 
 // edit changes the cluster as a person does in an incident.
 func (s *stage) edit(ctx context.Context) error {
-	title("An incident: somebody edits the cluster by hand")
-	command("kubectl -n %s edit deployment shop-frontend", namespace)
+	s.title("An incident: somebody edits the cluster by hand")
+	s.command("kubectl -n %s edit deployment shop-frontend", namespace)
 	web := object("apps", "Deployment", "shop-frontend")
 	err := s.client.Patch(ctx, web, client.RawPatch("application/strategic-merge-patch+json", []byte(
-		`{"spec":{"replicas":5,"template":{"spec":{"containers":[{"name":"frontend","resources":{"limits":{"memory":"512Mi"}}}]}}}}`)),
+		`{"spec":{"replicas":5,"template":{"spec":{"containers":[{"name":"app","resources":{"limits":{"memory":"512Mi"}}}]}}}}`)),
 		client.FieldOwner("kubectl-edit"))
 	if err != nil {
 		return err
 	}
-	say("replicas: 5, memory limit: 512Mi")
+	s.say("replicas: 5, memory limit: 512Mi")
 	return nil
 }
 
 func (s *stage) detect(ctx context.Context) error {
-	title("kspec notices: what, who, when, and where Git says otherwise")
+	s.title("kspec notices: what, who, when, and where Git says otherwise")
 	return s.expect(ctx, 1)
 }
 
 func (s *stage) serve(context.Context) error {
-	title("kspec serve runs beside Flux and opens a pull request")
-	command("kspec serve --repo %s --spec %s", s.repoURL(), spec)
+	s.title("kspec serve runs beside Flux and opens a pull request")
+	s.command("kspec serve --repo %s --spec %s", s.repoURL(), spec)
 	return s.startDaemon()
 }
 
@@ -117,13 +132,13 @@ func (s *stage) pullRequest(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	say("pull request #%d  %s/%s/pull/%d", pull.Number, s.forgeURL, repository, pull.Number)
-	say("%s\n", pull.Title)
+	s.say("pull request #%d  %s/%s/pull/%d", pull.Number, s.forgeURL, repository, pull.Number)
+	s.say("%s\n", pull.Title)
 	diff, err := s.forge.Diff(repository, pull.Number)
 	if err != nil {
 		return err
 	}
-	fmt.Print(indent(colourDiff(diff)))
+	fmt.Fprint(s.out, indent(s.colourDiff(diff)))
 	return s.message(ctx, 1)
 }
 
@@ -132,21 +147,21 @@ func (s *stage) message(ctx context.Context, n int) error {
 	if err := s.eventually(ctx, "a message in the chat", func() bool { return len(s.slack.Messages()) >= n }); err != nil {
 		return err
 	}
-	fmt.Printf("\n  \x1b[35m#kspec-alerts\x1b[0m\n%s", indent(s.slack.Messages()[n-1].String()))
+	fmt.Fprintf(s.out, "\n  %s\n%s", s.paint(magenta, "#kspec-alerts"), indent(s.slack.Messages()[n-1].String()))
 	return nil
 }
 
 func (s *stage) merge(ctx context.Context) error {
-	title("A person merges it, and Flux delivers again")
+	s.title("A person merges it, and Flux delivers again")
 	if err := s.forge.Merge(repository, 1); err != nil {
 		return err
 	}
-	say("merged pull request #1")
+	s.say("merged pull request #1")
 	return s.deliver(ctx)
 }
 
 func (s *stage) cured(ctx context.Context) error {
-	title("The drift is gone")
+	s.title("The drift is gone")
 	if err := s.expect(ctx, 0); err != nil {
 		return err
 	}
@@ -156,10 +171,10 @@ func (s *stage) cured(ctx context.Context) error {
 // curtain keeps everything up when asked to.
 func (s *stage) curtain(ctx context.Context) error {
 	if s.keep {
-		title("Everything is still up; Ctrl-C ends it")
-		say("forge       %s/%s/pulls", s.forgeURL, repository)
-		say("chat        %s", s.slackURL)
-		say("cluster     kubectl --kubeconfig %s -n %s get all", s.kubeconfig, namespace)
+		s.title("Everything is still up; Ctrl-C ends it")
+		s.say("forge       %s/%s/pulls", s.forgeURL, repository)
+		s.say("chat        %s", s.slackURL)
+		s.say("cluster     kubectl --kubeconfig %s -n %s get all", s.kubeconfig, namespace)
 		<-ctx.Done()
 	}
 	return nil
@@ -192,14 +207,14 @@ func indent(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") + "\n"
 }
 
-func colourDiff(diff string) string {
+func (s *stage) colourDiff(diff string) string {
 	lines := strings.Split(diff, "\n")
 	for i, l := range lines {
 		switch {
 		case strings.HasPrefix(l, "+"):
-			lines[i] = "\x1b[32m" + l + "\x1b[0m"
+			lines[i] = s.paint(green, l)
 		case strings.HasPrefix(l, "-"):
-			lines[i] = "\x1b[31m" + l + "\x1b[0m"
+			lines[i] = s.paint(red, l)
 		}
 	}
 	return strings.Join(lines, "\n")

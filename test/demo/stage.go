@@ -132,6 +132,9 @@ func (s *stage) startChat(context.Context) error {
 
 func (s *stage) startForge(context.Context) error {
 	root := filepath.Join(s.dir, "git")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
 	f, err := forge.New(root, forge.Options{Token: token})
 	if err != nil {
 		return err
@@ -193,6 +196,9 @@ func (s *stage) kspecFlags() []string {
 func (s *stage) run(ctx context.Context, show io.Writer, args ...string) (string, int, error) {
 	cmd := exec.CommandContext(ctx, s.kspec, args...)
 	cmd.Env = append(os.Environ(), "KSPEC_FORGE_TOKEN="+token)
+	if s.colour && show != nil {
+		cmd.Env = append(cmd.Env, "CLICOLOR_FORCE=1")
+	}
 	var out bytes.Buffer
 	cmd.Stdout = io.Writer(&out)
 	if show != nil {

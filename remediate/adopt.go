@@ -63,8 +63,14 @@ func (d *decision) adopt() error {
 	if err != nil {
 		return err
 	}
+	patched := map[string]int{}
 	for _, a := range all {
 		a.why = s.survey.mayWrite(a.object)
+		if owner := s.survey.owner(a.object.Source); a.why == "" && owner != "" && !s.survey.alone(a.object) {
+			if patched[owner]++; patched[owner] > maxPatched {
+				a.why = fmt.Sprintf("more than %d objects of %s changed at once: the rest follows when this is merged", maxPatched, owner)
+			}
+		}
 	}
 	edits := s.solve(all)
 	var covered []kspec.Finding
@@ -95,6 +101,11 @@ func newAdoption(f kspec.Finding, o kspec.Object) (*adoption, error) {
 	}
 	return a, nil
 }
+
+// maxPatched bounds the objects of one overlay that one pull request patches:
+// what drifts in such numbers has one cause that is not in this repository,
+// and Kustomize takes ever longer with each patch.
+const maxPatched = 50
 
 // maxRenders bounds how often one decision renders to find what can be proven.
 const maxRenders = 64

@@ -263,7 +263,7 @@ func (c *change) update(ctx context.Context, a attempt) (kspec.Outcome, error) {
 	want := c.mark(a.pr.Head, a.mark.Commit)
 	want.Annotated = want.Annotated || a.mark.Annotated
 	ours := a.marked && a.mark.Commit == a.pr.HeadSHA
-	if ours && want == a.mark {
+	if ours && want == a.mark && want.Annotated {
 		return c.outcome(kspec.ActionUnchanged, a.pr, ""), nil
 	}
 	if !c.in.Report.Complete() && a.marked {

@@ -152,7 +152,7 @@ func (w words) proof() string {
 	for _, f := range w.findings {
 		fields += len(f.Fields)
 	}
-	return fmt.Sprintf("\n**Proof:** rendered before and after, %s of %s get the values of the cluster, and nothing else changes in %s.\n\n"+
+	return fmt.Sprintf("\n**Proof:** rendered before and after, the change gives %s of %s the values of the cluster and changes nothing else (%s compared).\n\n"+
 		"**Measured** by comparing the live objects with the rendered ones field by field; who and when come from the managedFields that the API server keeps.\n",
 		count(fields, "field"), count(len(w.ids()), "object"), count(w.objects, "object"))
 }

@@ -132,7 +132,7 @@ func (w *world) restart() { w.r = newRemediator(w.t, w.url, w.opts) }
 func newRemediator(t testing.TB, url string, o remediate.Options) *remediate.Remediator {
 	t.Helper()
 	hub, err := github.New(github.Options{
-		BaseURL: url + "/api/v3/", Owner: "acme", Repo: "config", Token: kspec.NewSecret(canary), Pause: -1,
+		BaseURL: url + "/api/v3/", Owner: "acme", Repo: "config", Token: kspec.NewSecret(canary), Pause: -1, Now: o.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -72,6 +72,9 @@ func parseAddress(repo string) (address, error) {
 		return parseURL(repo)
 	}
 	if m := scpLike.FindStringSubmatch(repo); m != nil && !exists(repo) {
+		if strings.Contains(m[3], "@") { // user:password@host was meant, more often than not
+			return address{}, credentials("the short form")
+		}
 		return checkSSH(address{scheme: "ssh", user: m[1], host: strings.Trim(m[2], "[]"), path: m[3]})
 	}
 	path, err := filepath.Abs(repo)
@@ -85,9 +88,7 @@ func parseURL(repo string) (address, error) {
 		return address{}, invalid("the URL cannot be parsed")
 	}
 	if _, password := u.User.Password(); password || u.User != nil && u.Scheme != "ssh" {
-		return address{}, kspec.WithHint(
-			fmt.Errorf("repository URL for %s: it holds credentials", printable(u.Host)),
-			"take them out of the URL and give the token in a file")
+		return address{}, credentials("the URL for " + printable(u.Host))
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
 		return address{}, invalid("the URL for %s holds a query or a fragment", printable(u.Host))
@@ -148,6 +149,10 @@ func loopback(host string) bool {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+func credentials(where string) error {
+	return kspec.WithHint(errors.New("repository: "+where+" holds credentials"), "take them out and give the token in a file")
 }
 
 func invalid(format string, args ...any) error {

@@ -88,7 +88,7 @@ func (s Step) equal(o Step) bool { return s.Field == o.Field && slices.Equal(s.K
 // escapeField also escapes a leading bracket, by a sequence of our own that a
 // JSON pointer cannot hold, so that a field of such a name is not read as keys.
 func escapeField(s string) string {
-	s = strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+	s = strings.ReplaceAll(strings.ReplaceAll(s, "~", "~0"), "/", "~1")
 	if strings.HasPrefix(s, "[") {
 		s = "~2" + s[1:]
 	}

@@ -36,7 +36,8 @@ type Look struct {
 
 // Rules say how differences are judged.
 type Rules struct {
-	// ByPerson reports whether a field manager is a tool that people use.
+	// ByPerson reports whether a field manager is a tool that people use; nil
+	// means those of DefaultPeople.
 	ByPerson func(manager string) bool
 	Ignore   []kspec.IgnoreRule
 	// Key makes the tags that stand for secret values.
@@ -98,6 +99,9 @@ type view struct {
 }
 
 func open(l Look, r Rules) (*view, error) {
+	if r.ByPerson == nil {
+		r.ByPerson = matcher(DefaultPeople())
+	}
 	owners, err := ownersOf(l.Live)
 	if err != nil {
 		return nil, err

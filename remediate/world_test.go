@@ -319,4 +319,3 @@ func (f failing) List(ctx context.Context, base, prefix string) ([]remediate.Pul
 	}
 	return f.Forge.List(ctx, base, prefix)
 }
-

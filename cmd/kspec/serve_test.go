@@ -38,14 +38,17 @@ type place struct {
 	forgeURL   string
 	slackHost  string
 	secrets    string
+	gitRoot    string
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	cluster := kube.Shared(t)
-	p := &place{client: cluster.Client(t), kubeconfig: cluster.WriteKubeconfig(t), slack: &receivers.Slack{}}
+	p := &place{
+		client: cluster.Client(t), kubeconfig: cluster.WriteKubeconfig(t), slack: &receivers.Slack{}, gitRoot: t.TempDir(),
+	}
 	var err error
-	if p.forge, err = forge.New(t.TempDir(), forge.Options{Token: forgeToken}); err != nil {
+	if p.forge, err = forge.New(p.gitRoot, forge.Options{Token: forgeToken}); err != nil {
 		t.Fatal(err)
 	}
 	p.forgeURL = listen(t, p.forge)

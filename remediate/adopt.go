@@ -138,7 +138,7 @@ func newSolver(in Input) (*solver, error) {
 func (s *solver) solve(all []*adoption) []kspec.Edit {
 	for _, a := range all {
 		for _, f := range a.fields {
-			f.ways = s.survey.ways(a, f)
+			f.ways = s.survey.ways(a)
 		}
 	}
 	return s.attempt(all).edits()

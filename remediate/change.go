@@ -243,7 +243,7 @@ func (c *change) annotate(ctx context.Context, pr PullRequest, mark *marker) (st
 	mark.Annotated = true
 	why := ""
 	for _, w := range warnings {
-		c.r.o.Log.WarnContext(ctx, "the forge refused labels or reviewers", "target", c.plan.Target, "pull request", pr.Number, "error", w)
+		c.r.o.Log.WarnContext(ctx, "the forge refused labels or reviewers", "target", c.plan.Target, "pullRequest", pr.Number, "error", w)
 		why = "the forge refused labels or reviewers: " + w
 	}
 	return why, c.edit(ctx, pr, c.plan.Title, mark.write(c.plan.Body, c.r.o.Key))

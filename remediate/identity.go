@@ -34,11 +34,13 @@ func branchOf(t kspec.Target, base string, s kspec.Strategy) string {
 	return fmt.Sprintf("%s%s/%s-%s", branchPrefix, s, slug(t.Name), hex.EncodeToString(key[:6]))
 }
 
+var unsafe = regexp.MustCompile(`[^a-z0-9]+`)
+
 // slug keeps of a name what may stand in a branch name.
 func slug(name string) string {
 	const most = 40
 	s := strings.ToLower(name)
-	s = regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(s, "-")
+	s = unsafe.ReplaceAllString(s, "-")
 	if len(s) > most {
 		s = s[:most]
 	}

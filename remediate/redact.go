@@ -42,9 +42,9 @@ func mayHoldSecrets(text []byte) bool {
 		secretName(string(text))
 }
 
-func secretName(s string) bool {
-	return regexp.MustCompile(`(?i)passw|token|secret|credential|api[_-]?key|private[_-]?key`).MatchString(s)
-}
+var secretLike = regexp.MustCompile(`(?i)passw|token|secret|credential|api[_-]?key|private[_-]?key`)
+
+func secretName(s string) bool { return secretLike.MatchString(s) }
 
 // secretPaths returns the places below root whose values must not be shown.
 func secretPaths(root *yaml.Node) []kspec.Path {

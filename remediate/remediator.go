@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -94,8 +95,7 @@ func (r *Remediator) Remediate(ctx context.Context, t kspec.Target, want kspec.D
 	defer m.mu.Unlock()
 	m.look(rep)
 	outcomes, err := r.settleAll(ctx, m, in, plans)
-	var retry *RetryError
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*RetryError](err); ok {
 		m.notBefore = retry.At
 		outcomes = append(outcomes, blocked(plans, retry))
 		err = nil
@@ -139,6 +139,9 @@ func (r *Remediator) settleAll(ctx context.Context, m *memo, in Input, plans []k
 		}
 		if out.Action != "" {
 			outcomes = append(outcomes, out)
+		}
+		if out.Action == kspec.ActionOpened { // it counts for the limits of the next
+			prs = append(prs, PullRequest{Number: out.Number, Head: out.Branch, State: Open, CreatedAt: r.o.Now()})
 		}
 	}
 	if len(outcomes) == 0 {
@@ -230,9 +233,7 @@ func (m *memo) look(rep kspec.Report) {
 	m.last = rep.StartedAt
 	seen := map[string]sighting{}
 	if !rep.Complete() {
-		for f, s := range m.seen {
-			seen[f] = s
-		}
+		maps.Copy(seen, m.seen)
 	}
 	for _, f := range rep.Open() {
 		s, ok := m.seen[f.Fingerprint]

@@ -195,7 +195,7 @@ func (r *Repo) fetch(ctx context.Context, commits ...plumbing.Hash) (*memory.Sto
 	if err != nil {
 		return nil, gitError("fetch", err)
 	}
-	defer resp.Close()
+	defer func() { _ = resp.Close() }()
 	store := memory.NewStorage()
 	if err := packfile.UpdateObjectStorage(store, io.LimitReader(demux(req.Capabilities, resp), maxPack)); err != nil {
 		return nil, gitError("fetch", err)

@@ -108,6 +108,19 @@ func TestRenderAndAdoptAreTwoPullRequests(t *testing.T) {
 	}
 }
 
+func TestTheFirstPullRequestCountsForTheLimitOfTheSecond(t *testing.T) {
+	w := newWorld(t)
+	target, want, rep := look(t, w.url, w.now, scaled)
+	target.Delivery.Path = "policies"
+	target.Remediation.Limits.OpenPullRequests = 1
+	want.Delivery = []kspec.File{{Path: "policies/a.yaml", Content: []byte("# Rendered by kspec\n")}}
+	out, err := w.r.Remediate(t.Context(), target, want, rep)
+	if err != nil || out.Action != kspec.ActionOpened || len(out.Others) != 1 || out.Others[0].Action != kspec.ActionBlocked {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	w.pulls(1)
+}
+
 func TestCasesExist(t *testing.T) {
 	if n := len(fixtures.Cases(t, "want/plan.json")); n < 10 {
 		t.Errorf("only %d cases have a plan", n)

@@ -144,8 +144,8 @@ func (s *survey) alone(o kspec.Object) bool {
 	return strings.HasPrefix(src.File, owner+"/") && len(users) == 1 && users[0] == owner || owner == "." && len(users) == 1 && users[0] == owner
 }
 
-// ways lists how a field may be written, the smallest change first.
-func (s *survey) ways(a *adoption, f *adopted) []way {
+// ways lists how a field of the adoption may be written, the smallest change first.
+func (s *survey) ways(a *adoption) []way {
 	owner := s.owner(a.object.Source)
 	var ways []way
 	k := s.kustomizations[owner]

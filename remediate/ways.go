@@ -356,27 +356,27 @@ func addOperation(doc *yamledit.Doc, op map[string]any) error {
 // operation makes the operation that changes the object at the field, with
 // the indices that its list items have as rendered.
 func operation(object map[string]any, f *adopted) (map[string]any, error) {
-	pointer := ""
+	var pointer strings.Builder
 	var at any = object
 	for n, s := range f.path {
 		key, next, ok, err := descend(at, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
 		}
-		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+		pointer.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key))
 		if !ok && f.gone {
 			return nil, fmt.Errorf("%s: Git does not set it", f.path)
 		}
 		if !ok {
 			value, err := nest(f.path[n+1:], f.live)
-			return map[string]any{"op": "add", "path": pointer, "value": value}, err
+			return map[string]any{"op": "add", "path": pointer.String(), "value": value}, err
 		}
 		at = next
 	}
 	if f.gone {
-		return map[string]any{"op": "remove", "path": pointer}, nil
+		return map[string]any{"op": "remove", "path": pointer.String()}, nil
 	}
-	return map[string]any{"op": "replace", "path": pointer, "value": f.live}, nil
+	return map[string]any{"op": "replace", "path": pointer.String(), "value": f.live}, nil
 }
 
 // descend goes one step down and returns the name or index it took.

@@ -1,7 +1,6 @@
 package remediate_test
 
 import (
-	"context"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -298,24 +297,4 @@ func (w *world) push(branch, name, text string) {
 	if err := w.hub.Push(repoName, branch, "By hand", fs.FS(files)); err != nil {
 		w.t.Fatal(err)
 	}
-}
-
-// failing lets a function stand before every call of a forge.
-type failing struct {
-	remediate.Forge
-	before func(method string) error
-}
-
-func (f failing) Open(ctx context.Context, n remediate.NewPullRequest) (remediate.PullRequest, error) {
-	if err := f.before("open"); err != nil {
-		return remediate.PullRequest{}, err
-	}
-	return f.Forge.Open(ctx, n)
-}
-
-func (f failing) List(ctx context.Context, base, prefix string) ([]remediate.PullRequest, error) {
-	if err := f.before("list"); err != nil {
-		return nil, err
-	}
-	return f.Forge.List(ctx, base, prefix)
 }

@@ -98,7 +98,7 @@ func endOfQuoted(text string, from int) int {
 // a line break for each break.
 func endOfPlain(text string, from int, value string) int {
 	i := from
-	for _, word := range strings.Fields(value) {
+	for word := range strings.FieldsSeq(value) {
 		for i < len(text) && strings.IndexByte(" \t\r\n", text[i]) >= 0 {
 			i++
 		}

@@ -135,6 +135,10 @@ type File struct {
 	Content []byte
 }
 
+// RenderedMark begins every file that kspec renders for delivery. A file with
+// it may be rewritten and deleted; others are never touched.
+const RenderedMark = "# Rendered by kspec"
+
 // Desired is what one target must be, according to Git.
 type Desired struct {
 	// Tree is what the objects were rendered from.
@@ -165,7 +169,7 @@ type Image struct {
 	// image is only desired or the kubelet does not tell.
 	Digest string
 	// Container is the path of the container in its object, with list keys:
-	// "/spec/template/spec/initContainers[name=migrate]".
+	// "/spec/template/spec/initContainers/[name=migrate]".
 	Container string
 	Object    ObjectID
 	Source    Source

@@ -24,7 +24,7 @@ const OwnerLabel = "kspec.io/owner"
 const (
 	longestName  = 253
 	longestLabel = 63
-	header       = "# Rendered by kspec from "
+	header       = kspec.RenderedMark + " from "
 )
 
 // rename gives the objects of a template names that say whose they are, and

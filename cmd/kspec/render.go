@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -76,7 +79,9 @@ func (a *app) printUnknown(t kspec.Target, unknown []kspec.Unknown) error {
 	return nil
 }
 
-// writeDelivery writes the rendered policies into a clone on disk.
+// writeDelivery makes the delivery path of a clone on disk hold the rendered
+// policies. What kspec rendered there before and does not render any more is
+// deleted; files of others stay.
 func writeDelivery(repo string, t kspec.Target, want kspec.Desired) error {
 	if t.Delivery.Path == "" {
 		return kspec.WithHint(fmt.Errorf("ClusterSpec %s has no delivery path to write to", t.Name), "set spec.delivery.path")
@@ -86,12 +91,42 @@ func writeDelivery(repo string, t kspec.Target, want kspec.Desired) error {
 		return kspec.WithHint(fmt.Errorf("--write needs a clone: %w", err), "give --repo the path of a clone")
 	}
 	defer func() { _ = root.Close() }()
+	rendered := map[string]bool{}
 	for _, f := range want.Delivery {
+		rendered[f.Path] = true
 		if err := root.MkdirAll(filepath.Dir(filepath.FromSlash(f.Path)), 0o755); err != nil {
 			return err
 		}
 		if err := root.WriteFile(filepath.FromSlash(f.Path), f.Content, 0o644); err != nil {
 			return err
+		}
+	}
+	return deleteStale(root, t.Delivery.Path, rendered)
+}
+
+// deleteStale deletes the files directly in dir that kspec rendered before and
+// not now. Nothing is deleted when nothing was rendered.
+func deleteStale(root *os.Root, dir string, rendered map[string]bool) error {
+	if len(rendered) == 0 {
+		return nil
+	}
+	entries, err := fs.ReadDir(root.FS(), dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		file := path.Join(dir, e.Name())
+		if rendered[file] || !e.Type().IsRegular() {
+			continue
+		}
+		text, err := root.ReadFile(filepath.FromSlash(file))
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(text, []byte(kspec.RenderedMark)) {
+			if err := root.Remove(filepath.FromSlash(file)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -197,7 +197,7 @@ func TestWaitsWhenTheForgeAsksForIt(t *testing.T) {
 	if w.requests != 0 {
 		t.Errorf("the forge was asked %d times nevertheless", w.requests)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.pass(time.Hour)
 	w.want(w.remediate(scaled), kspec.ActionOpened, -1)
 	w.pulls(1)
 }

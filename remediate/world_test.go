@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -77,6 +78,7 @@ type world struct {
 	hub   *forge.Forge
 	url   string
 	now   time.Time
+	clock atomic.Int64 // now, for the server
 	steps []string
 	opts  remediate.Options
 	r     *remediate.Remediator
@@ -89,8 +91,9 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*remediate.Options)) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
+	w.pass(0)
 	var err error
-	w.hub, err = forge.New(t.TempDir(), forge.Options{Token: canary, Now: func() time.Time { return w.now }})
+	w.hub, err = forge.New(t.TempDir(), forge.Options{Token: canary, Now: w.time})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +108,7 @@ func newWorld(t *testing.T, change ...func(*remediate.Options)) *world {
 	t.Cleanup(srv.Close)
 	w.url = srv.URL
 	w.opts = remediate.Options{
-		Key: []byte("a key"), Now: func() time.Time { return w.now },
+		Key: []byte("a key"), Now: w.time,
 		Step: func(s string) { w.steps = append(w.steps, s) },
 	}
 	for _, c := range change {
@@ -114,6 +117,14 @@ func newWorld(t *testing.T, change ...func(*remediate.Options)) *world {
 	w.restart()
 	return w
 }
+
+// pass lets time go by.
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	w.clock.Store(w.now.UnixNano())
+}
+
+func (w *world) time() time.Time { return time.Unix(0, w.clock.Load()).UTC() }
 
 func (w *world) note(r *http.Request) {
 	w.mu.Lock()
@@ -219,7 +230,7 @@ func (w *world) remediate(d drift) kspec.Outcome {
 
 func (w *world) try(d drift) (kspec.Outcome, error) {
 	w.t.Helper()
-	w.now = w.now.Add(time.Minute)
+	w.pass(time.Minute)
 	t, want, rep := look(w.t, w.url, w.now, d)
 	w.mu.Lock()
 	w.mutations, w.requests = nil, 0

@@ -114,45 +114,63 @@ func (s Severity) Level() Level {
 func Events(t Target, rep Report, out Outcome) []Event {
 	byType := map[EventType][]Finding{}
 	for _, f := range rep.Open() {
-		e := eventOf(f)
-		byType[e] = append(byType[e], f)
+		typ := eventOf(f)
+		byType[typ] = append(byType[typ], f)
 	}
-	event := func(typ EventType, status Status) Event {
-		return Event{
-			Type: typ, Status: status, Level: Info, Target: t.Name, Cluster: rep.Cluster,
-			Revision: rep.Revision, Time: rep.StartedAt.Add(rep.Duration), Link: out.URL,
-		}
+	blank := Event{
+		Level: Info, Target: t.Name, Cluster: rep.Cluster,
+		Revision: rep.Revision, Time: rep.StartedAt.Add(rep.Duration), Link: out.URL,
 	}
 	var events []Event
 	for _, typ := range []EventType{DriftDetected, PolicyViolation, ImageUnsigned} {
-		found := byType[typ]
-		switch {
-		case len(found) > 0:
-			e := event(typ, Firing)
-			e.Level = levelOf(typ, found)
-			e.Findings = found
-			e.Fingerprint = DriftFingerprint(found)
-			e.Title = title(typ, t.Name, found)
-			e.Description = describe(found)
-			events = append(events, e)
-		case rep.Complete():
-			e := event(typ, Resolved)
-			e.Title = fmt.Sprintf("%s: %s resolved", t.Name, words(typ))
-			e.Description = "A complete look at " + rep.Revision.String() + " found nothing wrong any more."
+		if found := byType[typ]; len(found) > 0 {
+			events = append(events, blank.firing(typ, found))
+		} else if rep.Complete() {
+			events = append(events, blank.resolved(typ))
+		}
+	}
+	for _, o := range append([]Outcome{out}, out.Others...) {
+		if e, ok := blank.happened(o); ok {
 			events = append(events, e)
 		}
 	}
-	once := map[Action]EventType{
-		ActionOpened: RemediationOpened, ActionClosed: RemediationClosed, ActionRefused: RemediationRefused,
-	}
-	if typ, ok := once[out.Action]; ok {
-		e := event(typ, Firing)
-		e.Title = fmt.Sprintf("%s: pull request #%d %s", t.Name, out.Number, out.Action)
-		e.Description = out.Why
-		e.Fingerprint = fmt.Sprintf("%d/%s", out.Number, out.Plan.Fingerprint)
-		events = append(events, e)
-	}
 	return events
+}
+
+// firing returns e as the event that findings were made.
+func (e Event) firing(typ EventType, found []Finding) Event {
+	e.Type, e.Status, e.Level = typ, Firing, levelOf(typ, found)
+	e.Findings, e.Fingerprint = found, DriftFingerprint(found)
+	e.Title, e.Description = title(typ, e.Target, found), describe(found)
+	return e
+}
+
+// resolved returns e as the event that there are no findings of a type.
+func (e Event) resolved(typ EventType) Event {
+	e.Type, e.Status = typ, Resolved
+	e.Title = fmt.Sprintf("%s: %s resolved", e.Target, words(typ))
+	e.Description = "A complete look found nothing wrong any more."
+	return e
+}
+
+// happened returns e as the event of what became of a pull request, if that is
+// worth telling.
+func (e Event) happened(o Outcome) (Event, bool) {
+	switch o.Action {
+	case ActionOpened:
+		e.Type = RemediationOpened
+	case ActionClosed:
+		e.Type = RemediationClosed
+	case ActionRefused:
+		e.Type = RemediationRefused
+	default:
+		return e, false
+	}
+	e.Status, e.Link = Firing, o.URL
+	e.Title = fmt.Sprintf("%s: pull request #%d %s", e.Target, o.Number, o.Action)
+	e.Description = o.Why
+	e.Fingerprint = fmt.Sprintf("%d/%s", o.Number, o.Plan.Fingerprint)
+	return e, true
 }
 
 func eventOf(f Finding) EventType {

@@ -74,8 +74,27 @@ func TestEventSaysWhatItIsAbout(t *testing.T) {
 	if diff := cmp.Diff(want, events[0]); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(events[1].Description, "main@sha1:4f0c") {
-		t.Errorf("the resolved event does not name the revision: %s", events[1].Description)
+	if events[1].Revision != rep.Revision {
+		t.Errorf("the resolved event names revision %s", events[1].Revision)
+	}
+}
+
+func TestEventsTellOfEveryPullRequest(t *testing.T) {
+	out := kspec.Outcome{
+		Action: kspec.ActionOpened, Number: 1, URL: "https://forge/1",
+		Others: []kspec.Outcome{
+			{Action: kspec.ActionOpened, Number: 2, URL: "https://forge/2"},
+			{Action: kspec.ActionUnchanged, Number: 3, URL: "https://forge/3"},
+		},
+	}
+	var links []string
+	for _, e := range kspec.Events(kspec.Target{Name: "prod"}, kspec.Report{}, out) {
+		if e.Type == kspec.RemediationOpened {
+			links = append(links, e.Link)
+		}
+	}
+	if diff := cmp.Diff([]string{"https://forge/1", "https://forge/2"}, links); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
 	}
 }
 

@@ -46,6 +46,7 @@ generate: bin/controller-gen ## rewrite deepcopy, CRDs and JSON Schemas
 .PHONY: verify
 verify: generate ## fail when a generated file is stale
 	git diff --exit-code -- api deploy/crds docs/schemas
+	go mod tidy -diff
 
 .PHONY: golden
 golden: controlplane ## rewrite what the tests expect, and show it

@@ -178,3 +178,30 @@ func TestDecisionsAreIndexed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Every direct requirement has its row, with a reason, among the decisions.
+func TestDependenciesAreExplained(t *testing.T) {
+	data, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := modfile.Parse("go.mod", data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("docs/decisions/0012-dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range mod.Require {
+		if !r.Indirect && !strings.Contains(string(page), "`"+r.Mod.Path+"`") {
+			t.Errorf("docs/decisions/0012-dependencies.md has no row for %s", r.Mod.Path)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z0-9.]+/[^`]*)`").FindAllStringSubmatch(string(page), -1) {
+		required := slices.ContainsFunc(mod.Require, func(r *modfile.Require) bool { return r.Mod.Path == m[1] })
+		if strings.Contains(strings.SplitN(m[1], "/", 2)[0], ".") && !required {
+			t.Errorf("docs/decisions/0012-dependencies.md has a row for %s, which go.mod does not require", m[1])
+		}
+	}
+}

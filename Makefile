@@ -34,7 +34,7 @@ build: ## build bin/kspec
 
 .PHONY: lint
 lint: bin/golangci-lint ## check style, and that nothing generated is stale
-	bin/golangci-lint run
+	bin/golangci-lint run --allow-parallel-runners
 	$(MAKE) --no-print-directory verify
 
 .PHONY: generate

@@ -131,30 +131,37 @@ func (c *clusters) config(ctx context.Context, t kspec.Target) (*rest.Config, st
 // remote makes the configuration that a ClusterTarget describes.
 func (c *clusters) remote(ctx context.Context, spec v1alpha1.ClusterTargetSpec) (*rest.Config, error) {
 	var cfg *rest.Config
+	var ref kspec.SecretRef
 	var err error
+	field := "clusterTarget.token"
 	switch spec.AuthMode {
 	case "kubeconfig":
-		cfg, err = c.fromKubeconfig(ctx, spec)
+		ref, field = secretRef(spec.KubeconfigSecretRef, "kubeconfig"), "clusterTarget.kubeconfig"
+		cfg, err = c.fromKubeconfig(ctx, spec, ref)
 	case "serviceAccount":
-		cfg, err = c.fromToken(ctx, spec, spec.ServiceAccountSecretRef)
+		ref = secretRef(spec.ServiceAccountSecretRef, "token")
+		cfg, err = c.fromToken(ctx, spec, ref)
 	default:
-		cfg, err = c.fromToken(ctx, spec, spec.TokenSecretRef)
+		ref = secretRef(spec.TokenSecretRef, "token")
+		cfg, err = c.fromToken(ctx, spec, ref)
 	}
+	if err != nil || spec.ProxyURL == "" {
+		return cfg, err
+	}
+	proxy, err := url.Parse(spec.ProxyURL)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("proxyURL is not a URL")
 	}
-	if spec.ProxyURL != "" {
-		proxy, err := url.Parse(spec.ProxyURL)
-		if err != nil {
-			return nil, errors.New("proxyURL is not a URL")
-		}
-		cfg.Proxy = http.ProxyURL(proxy)
+	// Whoever writes the document chooses the proxy, and with caData whom the
+	// proxy may pass for: the secret must be bound to the proxy as well.
+	if _, err := c.secrets.Resolve(ctx, ref, kspec.SecretUse{Field: field, Host: proxy.Host}); err != nil {
+		return nil, fmt.Errorf("proxyURL: %w", err)
 	}
+	cfg.Proxy = http.ProxyURL(proxy)
 	return cfg, nil
 }
 
-func (c *clusters) fromKubeconfig(ctx context.Context, spec v1alpha1.ClusterTargetSpec) (*rest.Config, error) {
-	ref := secretRef(spec.KubeconfigSecretRef, "kubeconfig")
+func (c *clusters) fromKubeconfig(ctx context.Context, spec v1alpha1.ClusterTargetSpec, ref kspec.SecretRef) (*rest.Config, error) {
 	secret, err := c.secrets.Resolve(ctx, ref, kspec.SecretUse{Field: "clusterTarget.kubeconfig", HostOf: serverOf})
 	if err != nil {
 		return nil, err
@@ -176,12 +183,12 @@ func (c *clusters) fromKubeconfig(ctx context.Context, spec v1alpha1.ClusterTarg
 	return cfg, nil
 }
 
-func (c *clusters) fromToken(ctx context.Context, spec v1alpha1.ClusterTargetSpec, key *v1alpha1.SecretKeyRef) (*rest.Config, error) {
+func (c *clusters) fromToken(ctx context.Context, spec v1alpha1.ClusterTargetSpec, ref kspec.SecretRef) (*rest.Config, error) {
 	server, err := url.Parse(spec.APIServerURL)
 	if err != nil || server.Scheme != "https" || server.Host == "" {
 		return nil, fmt.Errorf("apiServerURL %q is not an https URL", spec.APIServerURL)
 	}
-	token, err := c.secrets.Resolve(ctx, secretRef(key, "token"), kspec.SecretUse{Field: "clusterTarget.token", Host: server.Host})
+	token, err := c.secrets.Resolve(ctx, ref, kspec.SecretUse{Field: "clusterTarget.token", Host: server.Host})
 	if err != nil {
 		return nil, err
 	}

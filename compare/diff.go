@@ -372,19 +372,37 @@ func (v *view) field(d difference) kspec.Field {
 			root = v.reply
 		}
 	}
-	path := keyed(d.path)
+	path, place := keyed(d.path), pointer(root, d.path)
 	f := kspec.Field{
-		Path: pointer(root, d.path).String(), KeyedPath: path.String(),
+		Path: place.String(), KeyedPath: path.String(),
 		Manager: d.owner.manager, Operation: d.owner.operation, Subresource: d.owner.subresource, Time: d.owner.time,
 	}
 	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager) && !d.owner.applies(v.Want.FieldManager)
-	parent, _ := lookup(root, d.path[:max(len(d.path)-1, 0)])
-	hide, id := redactor{v.Key}, v.Want.ID()
-	var desired, live bool
-	f.Desired, desired = hide.value(id, path, parent, d.want)
-	f.Live, live = hide.value(id, path, parent, d.live)
-	f.Redacted = desired || live
+	hide := redactor{v.Key}
+	f.Desired, f.Live, f.Redacted = v.hidden(hide, path, d)
+	if path, secret := hide.keys(path); secret {
+		f.KeyedPath, f.Redacted = path.String(), true
+		if at, secret := hide.keys(place); secret {
+			f.Path = at.String()
+		}
+	}
 	return f
+}
+
+// hidden returns both values without what may be secret, and whether anything
+// was. A place that holds a secret in Git, or in the cluster, holds one in both.
+func (v *view) hidden(hide redactor, path kspec.Path, d difference) (want, live any, redacted bool) {
+	want, live = d.want, d.live
+	for _, root := range []any{v.Want.Object, v.reply, v.Live.Object} {
+		parent, _ := lookup(root, d.path[:max(len(d.path)-1, 0)])
+		if w, secret := hide.value(v.Want.ID(), path, parent, d.want); secret {
+			want, redacted = w, true
+		}
+		if l, secret := hide.value(v.Want.ID(), path, parent, d.live); secret {
+			live, redacted = l, true
+		}
+	}
+	return want, live, redacted
 }
 
 func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Finding {

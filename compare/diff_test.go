@@ -213,6 +213,30 @@ func TestSecretsAreTagged(t *testing.T) {
 			"apiVersion: v1\nkind: Thing\nmetadata: {name: a}\nspec: {db: {password: VALUE}}\n",
 			`{"f:spec":{"f:db":{"f:password":{}}}}`, "{}",
 		},
+		"a password in one word": {
+			"apiVersion: v1\nkind: Thing\nmetadata: {name: a}\nspec: {rootPassword: VALUE}\n",
+			`{"f:spec":{"f:rootPassword":{}}}`, "{}",
+		},
+		"a short annotation": {
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {example.com/api-token: VALUE}}\n",
+			`{"f:metadata":{"f:annotations":{"f:example.com/api-token":{}}}}`, "{}",
+		},
+		"an address with a password": {
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {url: 'postgres://u:VALUE@db/x'}\n",
+			`{"f:data":{"f:url":{}}}`, "{}",
+		},
+		"a private key": {
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {pem: '-----BEGIN RSA PRIVATE KEY----- VALUE'}\n",
+			`{"f:data":{"f:pem":{}}}`, "{}",
+		},
+		"an argument": {
+			"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, args: [--db-password=VALUE]}]}\n",
+			`{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:args":{}}}}}`, "{}",
+		},
+		"an argument in two words": {
+			"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, args: [-v, --password, VALUE]}]}\n",
+			`{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:args":{}}}}}`, "{}",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -242,6 +266,54 @@ func TestSecretsAreTagged(t *testing.T) {
 				t.Error("tags do not depend on the key")
 			}
 		})
+	}
+}
+
+// Keys of list items are values too, and stand in paths and messages.
+func TestDiffHidesSecretsThatAreKeys(t *testing.T) {
+	const canary = "CANARY"
+	thing := func(spec string) string {
+		return "apiVersion: v1\nkind: Thing\nmetadata: {name: a}\nspec: " + spec + "\n"
+	}
+	tests := map[string]struct{ git, live, owned, edited string }{
+		"the key of an item": {
+			"{a: x, users: [{token: CANARY1, role: a}]}", "{a: x, users: [{token: CANARY1, role: b}]}",
+			`{"f:spec":{"f:users":{"k:{\"token\":\"CANARY1\"}":{".":{},"f:role":{}}}}}`, `{}`,
+		},
+		"an item that is gone": {
+			"{a: x, users: [{token: CANARY1, role: a}]}", "{a: x, users: []}",
+			`{"f:spec":{"f:users":{"k:{\"token\":\"CANARY1\"}":{".":{},"f:role":{}}}}}`, `{}`,
+		},
+		"an item of a set": {
+			"{a: x}", "{a: x, token: [CANARY2]}",
+			`{"f:spec":{"f:a":{}}}`, `{"f:spec":{"f:token":{"v:\"CANARY2\"":{}}}}`,
+		},
+		"a key with an address": {
+			"{a: x}", "{a: x, hosts: [{url: 'https://u:CANARY@h', n: 1}]}",
+			`{"f:spec":{"f:a":{}}}`, `{"f:spec":{"f:hosts":{"k:{\"url\":\"https://u:CANARY@h\"}":{".":{},"f:n":{}}}}}`,
+		},
+	}
+	for name, tt := range tests {
+		got, _ := diff(t, look(t, thing(tt.git), thing(tt.live), tt.owned, tt.edited), rules())
+		if len(got) == 0 || !got[0].Fields[0].Redacted {
+			t.Fatalf("%s: got %+v", name, got)
+		}
+		if s := fmt.Sprintf("%+v", got); strings.Contains(s, canary) {
+			t.Errorf("%s: shows the secret: %s", name, s)
+		}
+	}
+}
+
+// A tenant who renames a variable must not make Git's secret visible.
+func TestDiffHidesWhatIsSecretOnOneSideOnly(t *testing.T) {
+	thing := func(name, value string) string {
+		return "apiVersion: v1\nkind: Thing\nmetadata: {name: a}\nspec: {env: [{name: " + name + ", value: " + value + "}]}\n"
+	}
+	for _, names := range [][2]string{{"DB_PASSWORD", "X"}, {"X", "DB_PASSWORD"}} {
+		got, _ := diff(t, look(t, thing(names[0], "CANARY1"), thing(names[1], "CANARY2"), `{"f:spec":{"f:env":{}}}`, "{}"), rules())
+		if s := fmt.Sprintf("%+v", got); len(got) != 1 || strings.Contains(s, "CANARY") {
+			t.Errorf("shows the secret: %s", s)
+		}
 	}
 }
 

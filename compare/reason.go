@@ -89,9 +89,9 @@ var (
 // scrub removes values of objects from an error text and keeps it short.
 func scrub(s string) string {
 	const most = 500
+	s = control.ReplaceAllString(s, " ") // first, so that the others see one line
 	s = embedded.ReplaceAllString(s, "[redacted]")
 	s = quoted.ReplaceAllString(s, "$1[redacted]")
-	s = control.ReplaceAllString(s, " ")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

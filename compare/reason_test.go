@@ -26,6 +26,7 @@ func TestReasonsHoldNoValues(t *testing.T) {
 		{"Pod", `spec.x: Unsupported value: CANARY: supported values: "a", "b"`, `spec.x: Unsupported value: [redacted]: supported values: "a", "b"`},
 		{"Pod", `spec.x: Duplicate value: {"name":"CANARY","v":{"w":"CANARY: x"}}`, `Duplicate value: [redacted]`},
 		{"Pod", "json: cannot read {\"a\": \"CANARY\"} at\x1b[31m 7", "json: cannot read [redacted] at [31m 7"},
+		{"Pod", "spec.x: Invalid value: {\n\"a\": \"CANARY\"\n}: no", "spec.x: Invalid value: [redacted]: no"},
 		{"Secret", `illegal base64 data in CANARY`, "data[k]"},
 	}
 	for _, tt := range tests {

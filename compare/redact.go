@@ -1,12 +1,14 @@
 package compare
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -19,7 +21,11 @@ const longAnnotation = 256
 var secretName = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|token|secret|credential|key)`)
 
 // secretField matches fields that hold a secret wherever they stand.
-var secretField = regexp.MustCompile(`(?i)^(.*[-_.])?(passw(or)?d|passphrase|token|(client|api|access|private|secret)[-_]?(secret|key)|secret)$`)
+var secretField = regexp.MustCompile(`(?i)(passw(or)?d|passphrase|token|(client|api|access|private|secret)[-_]?(secret|key)|(^|[-_.])secret)$`)
+
+// secretText matches values that hold a secret whatever they are called: an
+// address with a password, and a private key.
+var secretText = regexp.MustCompile(`://[^\s/?#@:]*:[^\s/?#@]+@|-----BEGIN [A-Z ]*PRIVATE KEY-----`)
 
 // redactor replaces what may be secret by a tag that is equal for equal values
 // and tells nothing else, not even a length.
@@ -60,9 +66,34 @@ func (r redactor) fields(id kspec.ObjectID, path kspec.Path, m map[string]any) (
 
 func (r redactor) items(id kspec.ObjectID, path kspec.Path, l []any) (any, bool) {
 	out, hidden := make([]any, 0, len(l)), false
-	for _, v := range l {
+	for i, v := range l {
 		w, redacted := r.value(id, path, nil, v)
+		if _, isText := v.(string); isText && i > 0 && isSecretFlag(l[i-1]) {
+			w, redacted = r.tag(v), true
+		}
 		out, hidden = append(out, w), hidden || redacted
+	}
+	return out, hidden
+}
+
+// isSecretFlag reports whether v is an argument of a command, such as
+// --password, after which the secret follows.
+func isSecretFlag(v any) bool {
+	s, _ := v.(string)
+	return strings.HasPrefix(s, "-") && secretField.MatchString(s)
+}
+
+// keys returns path with the values of list keys replaced that may be secret,
+// and whether any was.
+func (r redactor) keys(path kspec.Path) (kspec.Path, bool) {
+	out, hidden := slices.Clone(path), false
+	for i, s := range path {
+		out[i].Keys = slices.Clone(s.Keys)
+		for n, k := range s.Keys {
+			if field := cmp.Or(k.Name, path[max(i-1, 0)].Field); secretField.MatchString(field) || isSecretText(k.Value) {
+				out[i].Keys[n].Value, hidden = r.tag(k.Value), true
+			}
+		}
 	}
 	return out, hidden
 }
@@ -73,19 +104,28 @@ func sensitive(id kspec.ObjectID, path kspec.Path, parent, v any) bool {
 		return false
 	}
 	last := path[len(path)-1].Field
+	s, isText := v.(string)
+	if len(path) > 1 && isText && last == "" { // an item of a list of plain values
+		last = path[len(path)-2].Field
+	}
 	switch {
 	case isSecret(id) && (path[0].Field == "data" || path[0].Field == "stringData"):
 		return true
 	case within(path, "metadata", "annotations"):
-		s, _ := v.(string)
-		return last == lastApplied || len(s) > longAnnotation
+		return last == lastApplied || len(s) > longAnnotation || secretField.MatchString(last) || isSecretText(s)
 	case within(path, "metadata", "labels"):
 		return false
 	case last == "value" && isSecretEnv(parent):
 		return true
 	}
-	_, isText := v.(string)
-	return isText && secretField.MatchString(last)
+	return isText && (secretField.MatchString(last) || isSecretText(s))
+}
+
+// isSecretText reports whether the text holds a secret itself, or says which it
+// is, as in --password=x.
+func isSecretText(s string) bool {
+	name, _, assigned := strings.Cut(s, "=")
+	return assigned && secretField.MatchString(name) || secretText.MatchString(s)
 }
 
 // isSecretEnv reports whether the map is a variable with a name that people

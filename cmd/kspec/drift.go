@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/report"
@@ -40,7 +42,7 @@ func detect(ctx context.Context, a *app, flags lookFlags) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
-	w, err := flags.wire(ctx, a)
+	w, err := flags.wire(ctx, a, true)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 	if err := errors.Join(flags.check(), forge.check()); err != nil {
 		return err
 	}
-	w, err := flags.wire(ctx, a)
+	w, err := flags.wire(ctx, a, true)
 	if err != nil {
 		return err
 	}
@@ -118,16 +120,22 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 	if err := forge.wire(a, w, &flags.repo, onceOptions(dryRun)); err != nil {
 		return err
 	}
-	return flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
+	var docs []outcomeDoc
+	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
 		rep, out, err := w.settle(ctx, t)
-		if err != nil {
+		if err != nil && rep.StartedAt.IsZero() {
 			return err
 		}
-		if err := a.printOutcome(flags.output, t, rep, out); err != nil {
+		if err := errors.Join(err, a.printOutcome(flags.output, rep, out)); err != nil {
 			return err
 		}
+		docs = append(docs, outcomeDoc{t.Name, rep.InSync(), out})
 		return verdictOf(rep)
 	})
+	if err := a.printOutcomes(flags.output, docs); err != nil {
+		return err
+	}
+	return verdict
 }
 
 // looksApart is the time between the looks that make sure that drift is gone.
@@ -148,24 +156,63 @@ func (w *wiring) settle(ctx context.Context, t kspec.Target) (kspec.Report, kspe
 	}
 }
 
-// outcomeDoc is the JSON of "drift remediate".
+// outcomeDoc is one target in the JSON and YAML of "drift remediate".
 type outcomeDoc struct {
 	Target string `json:"target"`
 	InSync bool   `json:"inSync"`
 	kspec.Outcome
 }
 
-func (a *app) printOutcome(format string, t kspec.Target, rep kspec.Report, out kspec.Outcome) error {
-	if format == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(outcomeDoc{t.Name, rep.InSync(), out})
+// printOutcomes writes what was done in the formats for machines: one document,
+// or a list when there are several targets.
+func (a *app) printOutcomes(format string, docs []outcomeDoc) error {
+	if len(docs) == 0 || format != "json" && format != "yaml" {
+		return nil
 	}
-	if err := a.printReports(format, []kspec.Report{rep}); err != nil {
+	var doc any = docs[0]
+	if len(docs) > 1 {
+		doc = struct {
+			Items []outcomeDoc `json:"items"`
+		}{docs}
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err == nil && format == "yaml" {
+		text, err = yaml.JSONToYAML(text)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(a.out, outcomeText(out))
+	_, err = fmt.Fprintf(a.out, "%s\n", bytes.TrimSuffix(text, []byte("\n")))
 	return err
+}
+
+// printOutcome writes what was found in one target, and what was done if
+// anything was, in the formats for people.
+func (a *app) printOutcome(format string, rep kspec.Report, out kspec.Outcome) error {
+	if format == "json" || format == "yaml" {
+		return nil
+	}
+	if err := a.printReports(format, []kspec.Report{rep}); err != nil || out.Action == "" {
+		return err
+	}
+	text := outcomeText(out)
+	for _, other := range out.Others {
+		text += outcomeText(other)
+	}
+	if format == "markdown" {
+		text = fenced(text)
+	}
+	_, err := fmt.Fprint(a.out, text)
+	return err
+}
+
+// fenced returns text as a block of Markdown that nothing in it can end.
+func fenced(text string) string {
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	return "\n" + fence + "diff\n" + strings.Trim(text, "\n") + "\n" + fence + "\n\n"
 }
 
 // outcomeText says what was done in lines for a person.
@@ -186,7 +233,8 @@ func outcomeText(out kspec.Outcome) string {
 		}
 	}
 	for _, r := range out.Plan.Reasons {
-		fmt.Fprintf(&b, "not changed: %s %s: %s\n", r.Object, r.Path, r.Why)
+		what := strings.TrimSpace(r.Object.String() + " " + r.Path.String())
+		fmt.Fprintf(&b, "not changed: %s: %s\n", what, r.Why)
 	}
 	return b.String()
 }

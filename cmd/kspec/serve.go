@@ -238,6 +238,9 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 		s.log.ErrorContext(ctx, "document cannot be used", "revision", c.tree.Revision.String(), "error", err, "hint", kspec.HintOf(err))
 	}
 	targets, err := s.flags.look.repo.selected(c)
+	if err == nil {
+		err = s.flags.look.oneCluster(targets)
+	}
 	if err != nil {
 		s.log.ErrorContext(ctx, "no targets", "error", err, "hint", kspec.HintOf(err))
 		return

@@ -49,7 +49,7 @@ func verifySpecs(ctx context.Context, a *app, flags verifyFlags) error {
 	if err := flags.look.check(); err != nil {
 		return err
 	}
-	w, err := flags.look.wire(ctx, a)
+	w, err := flags.look.wire(ctx, a, flags.running)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func verifyOne(ctx context.Context, w *wiring, v kspec.Verifier, t kspec.Target)
 	start := time.Now()
 	if !t.Images.RequireSignatures {
 		return kspec.Report{}, kspec.WithHint(fmt.Errorf("ClusterSpec %s demands no signatures", t.Name),
-			"set spec.workloads.images.requireSignatures and signatures")
+			"set spec.workloads.images.requireSignatures and signatures, or choose other ClusterSpecs by --spec")
 	}
 	want, err := w.reconciler.Renderer.Render(ctx, t, w.checkout.tree)
 	if err != nil {
@@ -144,14 +144,15 @@ func (f verifyFlags) rules(ctx context.Context, a *app) (kspec.ImageRules, error
 			Signatures:        []kspec.SignatureRule{{Match: []string{"**"}, Authorities: []kspec.Authority{authority}}},
 		}, nil
 	}
+	const hint = "give a public key by --key, or the repo with the rules by --repo and --spec"
 	source, err := f.look.repo.open(a)
 	if err != nil {
-		return kspec.ImageRules{}, err
+		return kspec.ImageRules{}, kspec.WithHint(err, hint)
 	}
 	defer func() { _ = source.Close() }()
 	c, err := f.look.repo.read(ctx, source)
 	if err != nil {
-		return kspec.ImageRules{}, kspec.WithHint(err, "give a public key by --key, or the repo with the rules by --repo and --spec")
+		return kspec.ImageRules{}, kspec.WithHint(err, hint)
 	}
 	targets, err := f.look.repo.selected(c)
 	if err != nil {

@@ -69,9 +69,10 @@ type wiring struct {
 	reconciler *kspec.Reconciler
 }
 
-// wire opens the repo, reads it and puts together the stages that look. The
+// wire opens the repo, reads it and puts together the stages that look. With
+// live, it refuses specs that would be compared with the wrong cluster. The
 // reconciler notifies nobody and remediates nothing yet.
-func (f *lookFlags) wire(ctx context.Context, a *app) (*wiring, error) {
+func (f *lookFlags) wire(ctx context.Context, a *app, live bool) (*wiring, error) {
 	w, err := f.stages(a)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,15 @@ func (f *lookFlags) wire(ctx context.Context, a *app) (*wiring, error) {
 		return nil, err
 	}
 	w.clusters.set(w.checkout.set.Targets)
-	return w, f.sameCluster(w.checkout)
+	targets, err := f.repo.selected(w.checkout)
+	if err == nil && live {
+		err = f.oneCluster(targets)
+	}
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
 }
 
 // stages puts together the stages that look, without any request.
@@ -111,21 +120,23 @@ func (f *lookFlags) stages(a *app) (*wiring, error) {
 
 func (w *wiring) close() { _ = w.source.Close() }
 
-// sameCluster refuses to compare specs of different clusters with the one that
-// the user named.
-func (f *lookFlags) sameCluster(c *checkout) error {
-	if !f.cluster.named() {
-		return nil
-	}
-	targets, err := f.repo.selected(c)
-	if err != nil {
-		return err
-	}
+// oneCluster refuses to compare specs of different clusters with one cluster:
+// the one that the user named by flag, or the default one when several specs
+// name none and nobody said by --spec that they are all meant for it.
+func (f *lookFlags) oneCluster(targets []kspec.Target) error {
+	var unnamed []string
 	for _, t := range targets {
-		if t.Cluster != targets[0].Cluster {
+		if f.cluster.named() && t.Cluster != targets[0].Cluster {
 			return kspec.WithHint(fmt.Errorf("--kubeconfig and --context name one cluster, but %s and %s are for different ones", targets[0].Name, t.Name),
 				"choose one by --spec")
 		}
+		if t.Cluster == "" {
+			unnamed = append(unnamed, t.Name)
+		}
+	}
+	if len(unnamed) > 1 && len(f.repo.specs) == 0 {
+		return kspec.WithHint(fmt.Errorf("ClusterSpecs %s name no cluster, and would all be compared with the same one", strings.Join(unnamed, ", ")),
+			"say which are meant for it by --spec, or give them a clusterRef")
 	}
 	return nil
 }

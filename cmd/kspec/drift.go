@@ -233,7 +233,7 @@ func outcomeText(out kspec.Outcome) string {
 		}
 	}
 	for _, r := range out.Plan.Reasons {
-		what := strings.TrimSpace(r.Object.String() + " " + r.Path.String())
+		what := strings.TrimSpace(r.Object.String() + " " + r.Path)
 		fmt.Fprintf(&b, "not changed: %s: %s\n", what, r.Why)
 	}
 	return b.String()

@@ -71,7 +71,11 @@ func (a *app) printObjects(want kspec.Desired) error {
 // printUnknown prints what could not be rendered and says so by its error.
 func (a *app) printUnknown(t kspec.Target, unknown []kspec.Unknown) error {
 	for _, u := range unknown {
-		a.fail(fmt.Errorf("render %s: %s", t.Name, u.Reason))
+		what := ""
+		if u.Object.Kind != "" {
+			what = u.Object.String() + ": "
+		}
+		a.fail(fmt.Errorf("render %s: %s%s", t.Name, what, u.Reason))
 	}
 	if len(unknown) > 0 {
 		return errIncomplete

@@ -52,22 +52,28 @@ func (f *repoFlags) auth() (gitsource.Auth, error) {
 		return auth, err
 	}
 	auth.Token = token
-	for file, into := range map[string]*[]byte{f.knownHosts: &auth.KnownHosts, f.caFile: &auth.CABundle} {
-		if file == "" {
-			continue
-		}
-		if *into, err = os.ReadFile(file); err != nil {
-			return auth, err
-		}
+	key, err := readFlag("--ssh-key-file", f.sshKeyFile)
+	if err != nil {
+		return auth, err
 	}
-	if f.sshKeyFile != "" {
-		key, err := os.ReadFile(f.sshKeyFile)
-		if err != nil {
-			return auth, err
-		}
-		auth.SSHKey = kspec.NewSecret(string(key))
+	auth.SSHKey = kspec.NewSecret(string(key))
+	if auth.KnownHosts, err = readFlag("--ssh-known-hosts-file", f.knownHosts); err != nil {
+		return auth, err
 	}
-	return auth, nil
+	auth.CABundle, err = readFlag("--git-ca-file", f.caFile)
+	return auth, err
+}
+
+// readFlag reads the file that a flag names, if it names one.
+func readFlag(flag, file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return data, nil
 }
 
 // open opens the repo without reading it.
@@ -125,7 +131,7 @@ func (f *repoFlags) selected(c *checkout) ([]kspec.Target, error) {
 		return c.targets, nil
 	}
 	var targets []kspec.Target
-	for _, name := range f.specs {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(f.specs))) {
 		i := slices.Index(known, name)
 		if i < 0 {
 			hint := "known are: " + strings.Join(known, ", ")
@@ -170,6 +176,8 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 		}
 		switch err := do(t); {
 		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case errors.Is(err, errDrift):
 			worst = errDrift
 		case !errors.Is(worst, errDrift):

@@ -57,6 +57,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitDrift
 	case errors.Is(err, errIncomplete):
 		return exitFailed
+	case errors.Is(err, context.Canceled), errors.Is(err, context.Cause(ctx)):
+		err = errors.New("interrupted")
 	}
 	a.fail(err)
 	return exitFailed
@@ -81,7 +83,8 @@ person can read and merge.
 
 Exit codes: 0 in sync, 1 drift or a violation found, 2 kspec could not look.
 
-Text is coloured on a terminal, never with NO_COLOR, always with CLICOLOR_FORCE.`,
+Text is coloured on a terminal; CLICOLOR_FORCE=1 colours it elsewhere, too, and
+NO_COLOR=1 nowhere.`,
 		Example: `  # What differs between the cluster of the current context and this clone?
   kspec drift detect --repo . --spec prod
 
@@ -107,14 +110,17 @@ Text is coloured on a terminal, never with NO_COLOR, always with CLICOLOR_FORCE.
 	return root
 }
 
-// colour reports whether the output wants colour: a terminal does, unless
-// NO_COLOR is set, and anything does when CLICOLOR_FORCE is.
+// colour reports whether the output wants colour: a terminal does, anything
+// does when CLICOLOR_FORCE is set, and nothing when NO_COLOR is.
 func (a *app) colour() bool {
-	if os.Getenv("CLICOLOR_FORCE") != "" {
+	if os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	if force := os.Getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
 		return true
 	}
 	f, ok := a.out.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // group returns a command that only holds others.

@@ -327,6 +327,24 @@ spec:
 			}
 			w.deliver(want)
 		}},
+		"a definition that a person installed (kapp#395)": {git: `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: relics.installed.example}
+spec:
+  group: installed.example
+  scope: Namespaced
+  names: {kind: Relic, plural: relics}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object}}
+`, instead: func(w world, want kspec.Desired) {
+			if err := w.one("kubectl-client-side-apply", "create", want.Objects[0].DeepCopy()); err != nil {
+				w.Fatal(err)
+			}
+		}},
 		"a rollout restarted by hand": {git: deployment, live: func(w world, want kspec.Desired) {
 			w.raw("kubectl-rollout", want.Objects[0].Unstructured, `[{"op":"add","path":"/spec/template/metadata/annotations","value":{"kubectl.kubernetes.io/restartedAt":"2026-11-22T11:00:00Z"}}]`)
 		}},
@@ -597,6 +615,14 @@ func TestWhatIsDrift(t *testing.T) {
 				"ExtraField /spec/template/spec/hostPID <nil> -> true kubectl-edit",
 				"ExtraField /spec/template/spec/volumes/[name=v]/hostPath/path <nil> -> / kubectl-edit",
 				"Unknown Deployment: dry-run: invalid: Deployment.apps \"web\" is invalid: spec.template.spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+			},
+		},
+		"a port moved while its node port stays, over which the server stumbles": {
+			git:  "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: NodePort, ports: [{port: 80, nodePort: 30444}]}\n",
+			live: edit(`[{"op":"replace","path":"/spec/ports/0/port","value":81}]`),
+			want: []string{
+				"ExtraField /spec/ports/[port=81,protocol=TCP] <nil> -> map[nodePort:30444 port:81 protocol:TCP targetPort:80] kubectl-edit",
+				"Unknown Service: dry-run: internal error: duplicate nodePort: [redacted]",
 			},
 		},
 		"a finalizer that Git sets is gone": {

@@ -243,31 +243,45 @@ func (v *view) differ(path fieldpath.Path, want, reply, live any) {
 // extra returns the fields that Git does not set and that the applier left
 // behind or a person put there. It needs changed to have run.
 func (v *view) extra() []difference {
-	var all []difference
+	all := collection{byPerson: v.ByPerson}
 	for _, d := range v.left() {
-		all = add(all, d, v.ByPerson)
+		all.add(d)
 	}
 	for _, d := range v.intruded() {
 		if v.stays(d) {
-			all = add(all, d, v.ByPerson)
+			all.add(d)
 		}
 	}
-	return slices.DeleteFunc(all, func(d difference) bool {
+	return slices.DeleteFunc(all.list, func(d difference) bool {
 		k := keyed(d.path)
 		return slices.ContainsFunc(v.whole, func(p kspec.Path) bool { return p.Covers(k) })
 	})
 }
 
-// add adds d to all, unless the same place is there by a stronger owner.
-func add(all []difference, d difference, byPerson func(string) bool) []difference {
-	i := slices.IndexFunc(all, func(o difference) bool { return o.path.Equals(d.path) })
-	if i < 0 {
-		return append(all, d)
+// collection holds one difference for each place, the one by the strongest
+// owner. Whoever may write an object can give it some ten thousand fields, so
+// places are looked up and not searched for.
+type collection struct {
+	byPerson func(string) bool
+	list     []difference
+	at       map[string][]int
+}
+
+func (c *collection) add(d difference) {
+	key := keyed(d.path).String()
+	for _, i := range c.at[key] {
+		if c.list[i].path.Equals(d.path) {
+			if compareOwners(d.owner, c.list[i].owner, c.byPerson) > 0 {
+				c.list[i] = d
+			}
+			return
+		}
 	}
-	if compareOwners(d.owner, all[i].owner, byPerson) > 0 {
-		all[i] = d
+	if c.at == nil {
+		c.at = map[string][]int{}
 	}
-	return all
+	c.at[key] = append(c.at[key], len(c.list))
+	c.list = append(c.list, d)
 }
 
 // left returns what the applier still owns, Git sets no more, and an apply
@@ -289,14 +303,14 @@ func (v *view) left() []difference {
 // returns whatever Git does not set: the name of a manager is anyone's choice,
 // and must not hide how a policy was weakened.
 func (v *view) intruded() []difference {
-	var all []difference
+	all := collection{byPerson: v.ByPerson}
 	if exempt(v.Want.ID()) {
 		known := structure(v.owners)
 		unset(ownSet(v.Live.Object, known), ownSet(v.reply, known), nil, v.Live.Object, func(path fieldpath.Path, live any) {
 			d := difference{path: path, live: live}
 			d.owner = ownerOf(v.owners, path, true, v.ByPerson)
 			if startsWith(path, "spec") {
-				all = append(all, d)
+				all.add(d)
 			}
 		})
 	}
@@ -306,11 +320,11 @@ func (v *view) intruded() []difference {
 		}
 		unset(o.set, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
 			if !benign(v.Want, path) {
-				all = add(all, difference{path: path, live: live, owner: o}, v.ByPerson)
+				all.add(difference{path: path, live: live, owner: o})
 			}
 		})
 	}
-	return all
+	return all.list
 }
 
 // stays reports whether an intrusion is one: taking it away makes a difference.

@@ -372,6 +372,24 @@ func TestAnExpiredIgnoreRuleIsAFinding(t *testing.T) {
 	}
 }
 
+// An object holds some ten thousand fields at most; comparing each with each
+// would take seconds.
+func BenchmarkDiffOfVeryManyFields(b *testing.B) {
+	var data, set strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&data, ", k%d: x", i)
+		fmt.Fprintf(&set, `,"f:k%d":{}`, i)
+	}
+	const head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	l := look(b, head+"data: {a: x}", head+"data: {a: x"+data.String()+"}", `{"f:data":{"f:a":{}}}`, `{"f:data":{"f:a":{}`+set.String()+`}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if got, _ := diff(b, l, rules()); len(got[0].Fields) != 20_000 {
+			b.Fatalf("%d fields", len(got[0].Fields))
+		}
+	}
+}
+
 // FuzzDiff holds that no shape of managedFields or objects makes Diff panic.
 func FuzzDiff(f *testing.F) {
 	f.Add(`{"a":[1,{"name":"x"}]}`, `{"a":{"b":null}}`, `{"f:spec":{"f:a":{"k:{\"name\":\"x\"}":{".":{}},"v:1":{},"i:0":{}}}}`)

@@ -318,6 +318,31 @@ func TestAnObjectThatChangesUnderTheLookIsLookedAtAgain(t *testing.T) {
 	}
 }
 
+// The API server takes a JSON patch of ten thousand operations at most. Whoever
+// writes more fields than that must not make kspec ask about each of them.
+func TestAnObjectWithVeryManyFieldsTakesFewRequests(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("very-many")
+	want := desired(t, "very-many", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {v: x}\n")
+	w.deliver(want)
+	const n = 10_050
+	var data strings.Builder
+	for i := range n {
+		fmt.Fprintf(&data, ", k%d: x", i)
+	}
+	w.do("kubectl-edit", "patch", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: very-many}, data: {v: z"+data.String()+"}}")
+	rep := detect(t, want)
+	if diff := cmp.Diff([]string{
+		"Changed /data/v x -> z kubectl-edit",
+		"Unknown ConfigMap: dry-run: people own more than 200 fields that Git does not set, and the server does not let them go at once",
+	}, lines(rep)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if rep.Coverage.Requests.Patch > 5 {
+		t.Errorf("%d patches", rep.Coverage.Requests.Patch)
+	}
+}
+
 func TestNoAnswerFromTheClusterIsAnError(t *testing.T) {
 	want := configMaps(t, "down", 1)
 	tests := map[string]func(*http.Request) (*http.Response, error){

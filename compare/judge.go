@@ -3,6 +3,8 @@ package compare
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,8 +229,17 @@ func (s *sweep) takeAway(ctx context.Context, o *subject, look Look) bool {
 		o.findings = slices.DeleteFunc(o.findings, func(f kspec.Finding) bool { return f.Verdict == kspec.ExtraField })
 		s.unknown(o, "dry-run", err)
 	}
+	if errors.Is(err, errTooMany) {
+		o.unknown = "dry-run: " + err.Error()
+	}
 	return true
 }
+
+// mostProbed bounds the dry runs about one object: whoever may write it could
+// else keep kspec from looking at all others.
+const mostProbed = 200
+
+var errTooMany = fmt.Errorf("people own more than %d fields that Git does not set, and the server does not let them go at once", mostProbed)
 
 // probe asks, by dry runs without them, which intrusions the server would put
 // there by itself. It returns false when the object is not what was observed
@@ -249,6 +260,8 @@ func (s *sweep) probe(ctx context.Context, o *subject, v *view) (current bool, e
 		return false, nil
 	case err != nil && (transient(err) || denied(err)):
 		return true, err
+	case err != nil && len(paths) > mostProbed:
+		return true, errTooMany
 	case err != nil:
 		return s.oneByOne(ctx, o, v, paths)
 	}

@@ -20,7 +20,8 @@ import (
 //
 //	none   → push, open, annotate
 //	open   → leave alone, or push, edit; freeze when a person pushed
-//	merged → wait for the cluster; the same is not proposed again
+//	merged → delete the branch; what comes up again is news, for Git was
+//	         changed back
 //	closed → refused by a person: silent until the drift changes
 //	         closed by kspec: a new branch of the next generation
 //	no plan → after some complete looks: comment, edit, close, delete
@@ -85,9 +86,6 @@ func (c *change) settle(ctx context.Context) (kspec.Outcome, error) {
 		if err != nil || refused {
 			return c.outcome(kspec.ActionRefused, a.pr, "a person closed the pull request for exactly this; it is proposed again when the drift changes"), err
 		}
-	}
-	if latest.pr.State == Merged && latest.marked && latest.mark.Drift == c.plan.Fingerprint {
-		return c.outcome(kspec.ActionNone, latest.pr, fmt.Sprintf("merged as #%d, waiting for delivery; the same is not proposed twice", latest.pr.Number)), nil
 	}
 	return c.publish(ctx, latest.gen+1)
 }

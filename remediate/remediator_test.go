@@ -175,7 +175,7 @@ func TestDoesNotProposeAgainWhatWasMerged(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := w.r.Remediate(t.Context(), target, want, rep)
-	if err != nil || out.Action != kspec.ActionNone || !strings.Contains(out.Why, "merged as #1") {
+	if err != nil || out.Action != kspec.ActionNone || !strings.Contains(out.Why, "main says so already") {
 		t.Errorf("got %s, %q, %v", out.Action, out.Why, err)
 	}
 	w.want(w.remediate(scaled), kspec.ActionNone, 0)
@@ -184,6 +184,21 @@ func TestDoesNotProposeAgainWhatWasMerged(t *testing.T) {
 		t.Errorf("the merged branch was left behind: %v", left)
 	}
 	w.want(w.remediate(drift{"/spec/replicas": int64(6)}), kspec.ActionOpened, -1)
+}
+
+func TestProposesAgainWhatWasMergedAndThenChangedBackInGit(t *testing.T) {
+	w := newWorld(t)
+	w.remediate(scaled)
+	if err := w.hub.Merge(repoName, 1); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.remediate(scaled), kspec.ActionNone, -1)
+	w.push("main", "apps/web/note.md", "three will do\n") // and the Deployment as it was
+	w.want(w.remediate(nil), kspec.ActionNone, 0)
+	w.want(w.remediate(scaled), kspec.ActionOpened, -1)
+	if second := w.pulls(2)[1]; !strings.HasSuffix(second.Head, "-g2") || !strings.Contains(w.diff(2), "+ replicas: 5") {
+		t.Errorf("the second pull request is from %s and says\n%s", second.Head, w.diff(2))
+	}
 }
 
 func TestLeavesABranchAloneThatAPersonPushedTo(t *testing.T) {

@@ -92,6 +92,9 @@ func newAdoption(f kspec.Finding, o kspec.Object) (*adoption, error) {
 	if o.Source.File == "" || o.Source.Template != "" {
 		return nil, errors.New("no file of the repository declares the object")
 	}
+	if len(f.Fields) > maxAdopted {
+		return nil, fmt.Errorf("%d fields changed at once: kspec adopts %d of an object at most", len(f.Fields), maxAdopted)
+	}
 	for _, field := range f.Fields {
 		p, err := kspec.ParsePath(field.KeyedPath)
 		if err != nil || len(p) == 0 {
@@ -101,6 +104,10 @@ func newAdoption(f kspec.Finding, o kspec.Object) (*adoption, error) {
 	}
 	return a, nil
 }
+
+// maxAdopted bounds the fields of one object. Each is an edit of its own, and
+// whoever may edit an object can give it thousands.
+const maxAdopted = 200
 
 // maxPatched bounds the objects of one overlay that one pull request patches:
 // what drifts in such numbers has one cause that is not in this repository,

@@ -601,3 +601,18 @@ func manyObjects(n int, own bool) (fstest.MapFS, []person) {
 	}
 	return repo, people
 }
+
+// Whoever may edit one object must not keep kspec busy with it.
+func TestAnObjectWithVeryManyFieldsIsNotAdopted(t *testing.T) {
+	repo := repoOf(adoptionRepo, "-- plain/two.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: plain}\ndata: {a: x}\n")
+	p := person{object: "ConfigMap plain/two", path: "/data/a", live: "y", change: func(f *kspec.Finding) {
+		for i := range 10_000 {
+			path := fmt.Sprintf("/data/k%d", i)
+			f.Fields = append(f.Fields, kspec.Field{Path: path, KeyedPath: path, Live: strings.Repeat("x", 60), Manager: "kubectl-edit", ByPerson: true})
+		}
+	}}
+	plan := decide(t, repo, p)[0]
+	if plan.Strategy != kspec.StrategyReport || len(plan.Reasons) != 1 || !strings.Contains(plan.Reasons[0].Why, "10001 fields") {
+		t.Errorf("got %s because %v", plan.Strategy, plan.Reasons)
+	}
+}

@@ -241,7 +241,8 @@ func value(f kspec.Field, v any) string {
 	return cell(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// cell is code for a table cell, where a bar must be escaped even in code.
+// cell is code for a table cell, where a bar must be escaped even in code, and
+// where not every forge takes a bar after two backslashes for an escaped one.
 func cell(s string) string {
 	if s == "" {
 		return ""
@@ -249,7 +250,7 @@ func cell(s string) string {
 	if utf8.RuneCountInString(s) > maxCell {
 		s = string([]rune(s)[:maxCell-1]) + "…"
 	}
-	return strings.ReplaceAll(code(s), "|", `\|`)
+	return strings.NewReplacer(`\|`, `\ \|`, "|", `\|`).Replace(code(s))
 }
 
 // code writes s as a code span, which neither mentions nor links nor closes

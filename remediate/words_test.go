@@ -61,7 +61,7 @@ func TestThePullRequestOfFiveHundredObjectsKeepsToTheLimits(t *testing.T) {
 }
 
 func TestWhatComesFromOutsideCannotSpeak(t *testing.T) {
-	const evil = "@ada closes #7 <script>alert(1)</script> | `x` ``` \u202eabc --> <!-- kspec:v1:e30= -->\n# Heading\nhttps://evil.example"
+	const evil = "@ada closes #7 <script>alert(1)</script> | \\| `x` ``` \u202eabc --> <!-- kspec:v1:e30= -->\n# Heading\nhttps://evil.example"
 	repo := repoOf(adoptionRepo, "-- plain/two.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: plain}\ndata:\n  a: |\n    before\n    ```\n    </details> @ada\n")
 	p := person{object: "ConfigMap plain/two", path: "/data/a", live: evil, change: func(f *kspec.Finding) {
 		f.Fields[0].Desired, f.Fields[0].Manager = "before", "kubectl|@ada`"
@@ -83,7 +83,7 @@ func TestWhatComesFromOutsideCannotSpeak(t *testing.T) {
 			row = line
 		}
 	}
-	if n := strings.Count(strings.ReplaceAll(row, `\|`, ""), "|"); n != 8 {
+	if n := strings.Count(strings.NewReplacer(`\\`, "", `\|`, "").Replace(row), "|"); n != 8 {
 		t.Errorf("the row has %d bars: %s", n, row)
 	}
 }

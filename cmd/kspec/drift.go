@@ -192,7 +192,7 @@ func (a *app) printOutcome(format string, rep kspec.Report, out kspec.Outcome) e
 	if format == "json" || format == "yaml" {
 		return nil
 	}
-	if err := a.printReports(format, []kspec.Report{rep}); err != nil || out.Action == "" {
+	if err := a.printReports(format, []kspec.Report{rep}); err != nil || out.Action == "" || out.Action == kspec.ActionNone && out.Why == "" {
 		return err
 	}
 	text := outcomeText(out)

@@ -8,14 +8,18 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cloudcwfranck/kspec/fixtures"
@@ -46,6 +50,11 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 //	pull N merge|close  do that as a person
 //	image REF [KEY]     push an image to $REGISTRY; sign it and write the public key to KEY, and $KEY
 //	envsubst FILE…      replace $KEY and $REGISTRY in the files
+//	as USER FILE        write a kubeconfig FILE of USER, who may do what the cluster grants
+//	large FILE SIZE     write FILE of SIZE bytes
+//	fault NAME METHOD PATH  let one such request to $REPO or its API go wrong: lost, limit, hang
+//	faulted             wait until that happened
+//	lag N               keep the next pull request out of the next N lists
 func TestScripts(t *testing.T) {
 	cluster := kube.Shared(t)
 	kubeconfig := cluster.WriteKubeconfig(t)
@@ -77,6 +86,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
 			"image": s.image, "envsubst": envsubst,
+			"as": as, "large": large, "fault": s.fault, "faulted": s.faulted, "lag": s.lag,
 		},
 	})
 }
@@ -90,6 +100,8 @@ type scripts struct {
 	forge  *forge.Forge
 
 	registry *registry.Server
+	// hits tells by repo when its fault happened.
+	hits sync.Map
 }
 
 func (s *scripts) repo(ts *testscript.TestScript, _ bool, args []string) {
@@ -198,4 +210,59 @@ func envsubst(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(strings.Join(lines, "")), 0o600))
 	}
+}
+
+// as writes a kubeconfig by which the cluster takes whoever uses it for
+// another user.
+func as(ts *testscript.TestScript, _ bool, args []string) {
+	config, err := clientcmd.LoadFromFile(ts.Getenv("KUBECONFIG"))
+	ts.Check(err)
+	for _, user := range config.AuthInfos {
+		user.Impersonate = args[0]
+	}
+	ts.Check(clientcmd.WriteToFile(*config, ts.MkAbs(args[1])))
+}
+
+func large(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Repeat([]byte("#"), size), 0o600))
+}
+
+func (s *scripts) fault(ts *testscript.TestScript, _ bool, args []string) {
+	var f forge.Fault
+	switch args[0] {
+	case "lost":
+		f = forge.BadGateway("", "")
+		f.AfterEffect = true
+	case "limit":
+		f = forge.SecondaryLimit(time.Minute)
+	case "hang":
+		f = forge.Fault{Hang: true}
+	default:
+		ts.Fatalf("unknown fault %q", args[0])
+	}
+	name := ts.Value(repoName{}).(string)
+	hit := make(chan struct{})
+	s.hits.Store(name, hit)
+	f.Before = func() { close(hit) }
+	s.forge.Fault(f.On(args[1], "/"+regexp.QuoteMeta(name)+`\b.*`+args[2]))
+}
+
+func (s *scripts) faulted(ts *testscript.TestScript, _ bool, _ []string) {
+	hit, ok := s.hits.Load(ts.Value(repoName{}))
+	if !ok {
+		ts.Fatalf("there is no fault")
+	}
+	select {
+	case <-hit.(chan struct{}):
+	case <-time.After(time.Minute):
+		ts.Fatalf("the fault did not happen")
+	}
+}
+
+func (s *scripts) lag(ts *testscript.TestScript, _ bool, args []string) {
+	lists, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(s.forge.HideNew(ts.Value(repoName{}).(string), lists))
 }

@@ -127,6 +127,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, t Target) (Report, Outcome, 
 	if err != nil {
 		err = &StageError{StageRemediate, t.Name, err}
 	}
+	if err != nil && ctx.Err() != nil {
+		return rep, out, err
+	}
 	return rep, out, errors.Join(err, r.tell(ctx, t, outcome(t, rep, out, err, r.now())...))
 }
 

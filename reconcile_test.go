@@ -155,7 +155,7 @@ func TestReconcileStampsFailuresByItsClock(t *testing.T) {
 }
 
 func TestReconcileBlamesNobodyWhenItIsToldToStop(t *testing.T) {
-	for _, stage := range []string{"source", "compare"} {
+	for _, stage := range []string{"source", "compare", "remediate"} {
 		l := newLine(stage)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

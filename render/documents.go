@@ -224,7 +224,9 @@ func flatten(file string, docs []document) ([]document, error) {
 func (d document) object() (*unstructured.Unstructured, error) {
 	var value any
 	if err := d.node.Decode(&value); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		found := secrets{}
+		found.node(d.node)
+		return nil, found.hide(errors.New(strings.TrimPrefix(err.Error(), "yaml: ")))
 	}
 	m, ok := value.(map[string]any)
 	if !ok {

@@ -32,7 +32,7 @@ type built struct {
 // overlay builds the kustomization in dir.
 func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string) ([]built, error) {
 	if err := s.folder(dir, false); err != nil {
-		return nil, err
+		return nil, s.discreet(err)
 	}
 	if !s.touchesAnnotations() {
 		return s.build(ctx, timeout, dir, true)
@@ -73,7 +73,7 @@ func (s *scanner) build(ctx context.Context, timeout time.Duration, dir string, 
 	go func() {
 		defer func() { <-kustomizeLock }()
 		objects, err := s.run(dir, origins)
-		done <- result{objects, err}
+		done <- result{objects, s.discreet(err)}
 	}()
 	ran := time.NewTimer(timeout)
 	defer ran.Stop()

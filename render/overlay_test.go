@@ -648,3 +648,32 @@ func TestSameInputSameBytes(t *testing.T) {
 		}
 	}
 }
+
+// Kustomize and the YAML decoder repeat what they do not understand.
+func TestErrorsHoldNoValuesOfSecrets(t *testing.T) {
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n"
+	tests := map[string]string{
+		"a literal without a key":        "-- o/kustomization.yaml --\nsecretGenerator:\n- {name: db, literals: [CANARY-one]}\n",
+		"a literal that is quoted":       "-- o/kustomization.yaml --\nsecretGenerator:\n- {name: db, literals: ['CANARY\"one']}\n",
+		"an env file without keys":       "-- o/kustomization.yaml --\nsecretGenerator:\n- {name: db, envs: [e]}\n-- o/e --\nCANARY one: two\n",
+		"an env file of another code":    "-- o/kustomization.yaml --\nsecretGenerator:\n- {name: db, envs: [e]}\n-- o/e --\nP=CANARY\xff\n",
+		"an inline patch of nothing":     "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches:\n- patch: |\n    apiVersion: v1\n    kind: Secret\n    metadata: {name: other}\n    stringData: {p: CANARY-one}\n-- o/s.yaml --\n" + secret,
+		"an inline patch of no kind":     "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches:\n- patch: |\n    stringData: {p: CANARY-one}\n-- o/s.yaml --\n" + secret,
+		"an inline patch that is no map": "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: replace, path: /data/none, value: CANARY-one}\n-- o/s.yaml --\n" + secret,
+		"an operation that is none":      "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: put, path: /data/none, value: CANARY-one}\n-- o/s.yaml --\n" + secret,
+		"a patch file of another shape":  "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches: [{path: p.yaml}]\n-- o/s.yaml --\n" + secret + "data: {a: CANARY-one}\n-- o/p.yaml --\n" + secret + "data: [CANARY-two]\n",
+		"data that is text":              "-- o/kustomization.yaml --\nresources: [s.yaml]\npatches: [{path: p.yaml}]\n-- o/s.yaml --\n" + secret + "data: CANARY-one\n-- o/p.yaml --\n" + secret + "data: {a: b}\n",
+		"an integer that is too long":    "-- o/s.yaml --\n" + secret + "data: {a: !!int CANARY-one}\n",
+		"broken base64":                  "-- o/s.yaml --\n" + secret + "data: {a: !!binary CANARY-one!}\n",
+		"labels in a Secret":             "-- o/kustomization.yaml --\nresources: [s.yaml]\nlabels: [{pairs: {a: b}}]\n-- o/s.yaml --\n" + secret + "metadata: CANARY-one\n",
+		"hash of a Secret":               "-- o/kustomization.yaml --\nresources: [s.yaml]\ngeneratorOptions: {}\nreplacements:\n- source: {kind: Secret, fieldPath: data.a.b}\n  targets: [{select: {kind: Secret}, fieldPaths: [data.c.d]}]\n-- o/s.yaml --\n" + secret + "data: {a: CANARY-one, c: CANARY-two}\n",
+	}
+	for name, files := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := reasons(doRender(t, render.Options{}, overlays("o"), tree(files)))
+			if strings.Contains(got, "CANARY") || strings.Contains(got, "67 65 78") {
+				t.Errorf("shows the secret: %s", got)
+			}
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -376,6 +377,9 @@ func (s *scanner) generators(k *kustomization) error {
 			local, err := s.data(k, field, entry)
 			if err != nil {
 				return err
+			}
+			if !utf8.Valid(s.v.files[path.Join(path.Dir(k.file), entry)]) { // Kustomize would repeat the line
+				return k.refuse(field, entry, errors.New("the file is not UTF-8"))
 			}
 			kv.EnvSources[i] = local
 		}

@@ -60,6 +60,7 @@ func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error)
 
 // findings is Diff once the Look is open.
 func (v *view) findings() (findings []kspec.Finding, suppressed int) {
+	v.variables = nil
 	for _, found := range []struct {
 		verdict     kspec.Verdict
 		differences []difference
@@ -96,6 +97,8 @@ type view struct {
 	lost            []difference
 	// whole are lists that are reported as a whole.
 	whole []kspec.Path
+	// variables are places that the applier filled in.
+	variables []string
 }
 
 func open(l Look, r Rules) (*view, error) {
@@ -370,6 +373,8 @@ func (v *view) fields(differences []difference) (fields []kspec.Field, suppresse
 		case v.PeopleOnly && !f.ByPerson:
 		case ignored(v.Rules, v.Want, f):
 			suppressed++
+		case v.isFilledIn(d):
+			v.variables = append(v.variables, f.KeyedPath)
 		default:
 			fields = append(fields, f)
 		}

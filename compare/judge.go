@@ -131,6 +131,9 @@ func (o *subject) judged(v *view) {
 		tier = kspec.TierFields
 	}
 	o.decided(tier, suppressed, findings...)
+	if len(v.variables) > 0 {
+		o.unknown = unknownVariables(v.variables)
+	}
 }
 
 // refused judges by fields an object that the server does not dry-run. It
@@ -145,10 +148,16 @@ func (s *sweep) refused(ctx context.Context, o *subject, refusal error) bool {
 	case !sameVersion(now, o.live):
 		return false
 	}
-	findings, suppressed, err := Diff(Look{Want: o.want, Live: o.live}, s.rules)
-	switch {
-	case err != nil:
+	v, err := open(Look{Want: o.want, Live: o.live}, s.rules)
+	if err != nil {
 		o.unknown = scrub(err.Error())
+		return true
+	}
+	findings, suppressed := v.findings()
+	switch {
+	case len(v.variables) > 0:
+		s.byPeople(ctx, o)
+		s.unknown(o, "dry-run", refusal)
 	case len(findings) == 0, lacksRight(refusal) && o.want.GroupVersionKind().Group == "rbac.authorization.k8s.io":
 		o.decided(kspec.TierFields, suppressed, findings...)
 	case lacksRight(refusal):

@@ -117,6 +117,8 @@ func (o *subject) place(m *meta.RESTMapping, err error) {
 		o.unknown = reason("discover", id, err)
 	case o.want.Object["sops"] != nil:
 		o.unknown = "encrypted with SOPS: kspec has no key and cannot compare it"
+	case isNamedByVariable(id):
+		o.unknown = "Git has a variable in its name or namespace, and kspec does not know the value that the applier puts in its place"
 	case m.Scope.Name() == meta.RESTScopeNameRoot:
 		o.known, o.at = true, endpoint{gvr: m.Resource}
 	case id.Namespace == "":

@@ -169,7 +169,8 @@ func TestSurvivesKillAtEveryEffect(t *testing.T) {
 		diff       string
 	}{
 		{
-			"opening", "goodbye", []string{push, "POST /pulls", "POST /labels", "POST /issues/N/labels", "POST /pulls/N/requested_reviewers", pull},
+			"opening", "goodbye",
+			[]string{push, "POST /pulls", "POST /labels", "POST /issues/N/labels", "POST /pulls/N/requested_reviewers", pull},
 			"unchanged", "open", 2, "+  greeting: goodbye",
 		},
 		{"updating", "welcome", []string{push, pull}, "unchanged", "open", 2, "+  greeting: welcome"},

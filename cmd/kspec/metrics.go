@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,11 @@ type gauges struct {
 	pulls     *prometheus.CounterVec
 	fetch     *prometheus.HistogramVec
 	documents *prometheus.GaugeVec
+
+	// known are the targets that there are: a look that was under way when its
+	// target went away leaves nothing behind.
+	mu    sync.Mutex
+	known map[string]bool
 }
 
 func newGauges(reg prometheus.Registerer) *gauges {
@@ -55,7 +61,11 @@ func newGauges(reg prometheus.Registerer) *gauges {
 
 // done counts a run of the loop.
 func (g *gauges) done(t kspec.Target, took time.Duration, err error) {
-	g.duration.WithLabelValues(t.Name, result(err)).Observe(took.Seconds())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.known[t.Name] {
+		g.duration.WithLabelValues(t.Name, result(err)).Observe(took.Seconds())
+	}
 }
 
 // fetched counts a read of the repo.
@@ -63,14 +73,40 @@ func (g *gauges) fetched(took time.Duration, err error) {
 	g.fetch.WithLabelValues(result(err)).Observe(took.Seconds())
 }
 
-// specs tells how many documents are good and bad.
-func (g *gauges) specs(targets, invalid int) {
-	g.documents.WithLabelValues("target").Set(float64(targets))
+// specs tells how many documents are good and bad, and forgets the targets
+// that are gone.
+func (g *gauges) specs(targets []kspec.Target, invalid int) {
+	g.documents.WithLabelValues("target").Set(float64(len(targets)))
 	g.documents.WithLabelValues("invalid").Set(float64(invalid))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known := map[string]bool{}
+	for _, t := range targets {
+		known[t.Name] = true
+	}
+	for name := range g.known {
+		if !known[name] {
+			g.forget(name)
+		}
+	}
+	g.known = known
+}
+
+func (g *gauges) forget(target string) {
+	for _, vec := range []interface {
+		DeletePartialMatch(labels prometheus.Labels) int
+	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.requests, g.pulls} {
+		vec.DeletePartialMatch(prometheus.Labels{"target": target})
+	}
 }
 
 // looked takes over what a look found.
 func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.known[rep.Target] {
+		return
+	}
 	g.findings.DeletePartialMatch(prometheus.Labels{"target": rep.Target})
 	for _, f := range rep.Open() {
 		g.findings.WithLabelValues(rep.Target, string(f.Verdict), string(f.Severity)).Inc()

@@ -116,8 +116,41 @@ func (f *repoFlags) read(ctx context.Context, source *gitsource.Source) (*checko
 	return c, nil
 }
 
+// keep takes over from last the documents that cannot be read any more, so
+// that a slip of the pen does not make kspec look away. Of a document that
+// cannot be read only the file is known: what stood in the files that have
+// errors, and is nowhere now, stays as it was when it was last right.
+func (c *checkout) keep(last *checkout) {
+	broken := map[string]bool{}
+	for _, err := range c.errs {
+		if e, ok := errors.AsType[*v1alpha1.FieldError](err); ok {
+			broken[e.File] = true
+		}
+	}
+	c.set.Targets = keepBroken(c.set.Targets, last.set.Targets, broken)
+	c.set.Alerts = keepBroken(c.set.Alerts, last.set.Alerts, broken)
+	for _, t := range last.targets {
+		same := func(now kspec.Target) bool { return now.Name == t.Name }
+		if broken[t.Source.File] && !slices.ContainsFunc(c.targets, same) {
+			t.Revision = c.tree.Revision
+			c.targets = append(c.targets, t)
+		}
+	}
+}
+
+func keepBroken[T v1alpha1.Object](now, last []v1alpha1.Sourced[T], broken map[string]bool) []v1alpha1.Sourced[T] {
+	for _, d := range last {
+		same := func(n v1alpha1.Sourced[T]) bool { return n.Doc.GetName() == d.Doc.GetName() }
+		if broken[d.Source.File] && !slices.ContainsFunc(now, same) {
+			now = append(now, d)
+		}
+	}
+	return now
+}
+
 // selected returns the targets that --spec names, or all. A name that is not
-// there is an error, and so is a repo without any.
+// there is an error, and so is a repo without any; the others are returned
+// nevertheless.
 func (f *repoFlags) selected(c *checkout) ([]kspec.Target, error) {
 	var known []string
 	for _, t := range c.targets {
@@ -131,18 +164,19 @@ func (f *repoFlags) selected(c *checkout) ([]kspec.Target, error) {
 		return c.targets, nil
 	}
 	var targets []kspec.Target
+	var errs []error
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(f.specs))) {
-		i := slices.Index(known, name)
-		if i < 0 {
-			hint := "known are: " + strings.Join(known, ", ")
-			if len(c.errs) > 0 {
-				hint += "; some documents could not be read, see \"kspec validate\""
-			}
-			return nil, kspec.WithHint(fmt.Errorf("no ClusterSpec %q in %s at %s", name, f.repo, c.tree.Revision), hint)
+		if i := slices.Index(known, name); i >= 0 {
+			targets = append(targets, c.targets[i])
+			continue
 		}
-		targets = append(targets, c.targets[i])
+		hint := "known are: " + strings.Join(known, ", ")
+		if len(c.errs) > 0 {
+			hint += "; some documents could not be read, see \"kspec validate\""
+		}
+		errs = append(errs, kspec.WithHint(fmt.Errorf("no ClusterSpec %q in %s at %s", name, f.repo, c.tree.Revision), hint))
 	}
-	return targets, nil
+	return targets, errors.Join(errs...)
 }
 
 // documents prints the documents that could not be used. It returns

@@ -151,8 +151,8 @@ type server struct {
 
 	// ready is set once the repo has been read.
 	ready atomic.Bool
-	// seen is the revision that the targets of the loop were read at.
-	seen string
+	// last is what the targets of the loop were read from; nil at first.
+	last *checkout
 }
 
 // manager returns the controller-runtime manager that runs the server, elects
@@ -226,9 +226,9 @@ func (s *server) refresh(ctx context.Context) {
 		return
 	}
 	s.ready.Store(true)
-	if revision := c.tree.Revision.String(); revision != s.seen {
+	if s.last == nil || s.last.tree.Revision.String() != c.tree.Revision.String() {
 		s.adopt(ctx, c)
-		s.seen = revision
+		s.last = c
 	}
 }
 
@@ -237,19 +237,21 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	for _, err := range c.errs {
 		s.log.ErrorContext(ctx, "document cannot be used", "revision", c.tree.Revision.String(), "error", err, "hint", kspec.HintOf(err))
 	}
+	if s.last != nil {
+		c.keep(s.last)
+	}
 	targets, err := s.flags.look.repo.selected(c)
 	if err == nil {
 		err = s.flags.look.oneCluster(targets)
 	}
 	if err != nil {
-		s.log.ErrorContext(ctx, "no targets", "error", err, "hint", kspec.HintOf(err))
-		return
+		s.log.ErrorContext(ctx, "targets are missing", "error", err, "hint", kspec.HintOf(err))
 	}
 	if err := s.alerts.Set(alertConfigs(c.set)); err != nil {
 		s.log.ErrorContext(ctx, "alert configs cannot be used, keeping the last good ones", "error", err)
 	}
 	s.clusters.set(c.set.Targets)
-	s.gauges.specs(len(targets), len(c.errs))
+	s.gauges.specs(targets, len(c.errs))
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
 	s.loop.Set(targets)
 }

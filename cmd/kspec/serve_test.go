@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -286,4 +287,58 @@ func checkLog(t *testing.T, log string) {
 	if last != "stopped" {
 		t.Errorf("the last message is %q, want stopped", last)
 	}
+}
+
+// push makes files the content of the config repo.
+func (p *place) push(t *testing.T, files fstest.MapFS) {
+	t.Helper()
+	if err := p.forge.Push(serveRepo, "main", "By hand", files); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestServeFollowsTheConfigRepo(t *testing.T) {
+	p := newPlace(t)
+	const spec = "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpec\nmetadata: {name: %s}\nspec:\n  interval: 10s\n  manifests: [{path: app}]\n"
+	const app = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: nowhere, namespace: default}\ndata: {a: \"%s\"}\n"
+	files := func(specs ...string) fstest.MapFS {
+		m := fstest.MapFS{"app/cm.yaml": {Data: fmt.Appendf(nil, app, strings.Join(specs, ","))}}
+		for _, name := range specs {
+			m[name+".yaml"] = &fstest.MapFile{Data: fmt.Appendf(nil, spec, name)}
+		}
+		return m
+	}
+	if err := p.forge.Create(serveRepo, "main", files("one", "two")); err != nil {
+		t.Fatal(err)
+	}
+	d := p.serve(t, "--leader-elect=false", "--read-only")
+	metrics := func() string { _, text := get(t, "http://"+d.metrics+"/metrics"); return text }
+	found := func(target string) bool {
+		return strings.Contains(metrics(), `kspec_findings{severity="high",target="`+target+`",verdict="Missing"} 1`)
+	}
+	eventually(t, d, "a look at both targets", func() bool { return found("one") && found("two") })
+
+	// A target that is taken away leaves no metrics behind.
+	p.push(t, files("one"))
+	eventually(t, d, "the end of the metrics of a removed target", func() bool { return !strings.Contains(metrics(), `target="two"`) })
+
+	// A slip of the pen in its document does not end the watch over a target.
+	broken := files("one", "three")
+	broken["one.yaml"].Data = append(broken["one.yaml"].Data, "  intervall: 1s\n"...)
+	broken["app/cm.yaml"].Data = append(broken["app/cm.yaml"].Data, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: nowhere-else, namespace: default}\n"...)
+	p.push(t, broken)
+	eventually(t, d, "a look at the new revision by the old document", func() bool {
+		text := metrics()
+		return strings.Contains(text, `kspec_objects{target="one"} 2`) && strings.Contains(text, `kspec_objects{target="three"} 2`) &&
+			strings.Contains(text, `kspec_documents{state="invalid"} 1`)
+	})
+
+	// A repo that is out of reach changes nothing, and is read when it is back.
+	p.forge.Fault(forge.Fault{Path: "info/refs", Times: -1, Status: http.StatusServiceUnavailable})
+	eventually(t, d, "a failure to read", func() bool { return strings.Contains(d.text(), "config repo cannot be read") })
+	p.forge.Heal()
+	p.push(t, fstest.MapFS{"README.md": {Data: []byte("gone\n")}})
+	eventually(t, d, "the end of all targets", func() bool { return !strings.Contains(metrics(), `target="`) })
+	d.stop(t)
+	checkLog(t, d.text())
 }

@@ -197,7 +197,7 @@ func (l *Loop) report(ctx context.Context, t Target, took time.Duration, err err
 	if log == nil {
 		log = slog.Default()
 	}
-	log.ErrorContext(ctx, "look failed", "target", t, "revision", t.Revision.String(), "error", err)
+	log.ErrorContext(ctx, "look failed", "target", t, "revision", t.Revision.String(), "error", err, "hint", HintOf(err))
 }
 
 // next returns the wait until e runs again and counts its failures.

@@ -459,3 +459,19 @@ func BenchmarkLoop(b *testing.B) {
 		})
 	}
 }
+
+func TestLoopLogsAFailureWithWhatToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := &kspec.Loop{Log: slog.New(slog.NewTextHandler(&out, nil)), Do: func(context.Context, kspec.Target) error {
+			return errors.Join(kspec.WithHint(errors.New("it broke"), "mend it"))
+		}}
+		l.Set([]kspec.Target{target("a")})
+		stop := start(t, l)
+		synctest.Wait()
+		stop()
+		if got := out.String(); !strings.Contains(got, `error="it broke" hint="mend it"`) {
+			t.Errorf("the log is %s", got)
+		}
+	})
+}

@@ -30,10 +30,15 @@ type config struct {
 	notifiers map[string]*notifier
 }
 
+// identity is what c is called in errors, and known by.
+func identity(c v1alpha1.AlertConfig) string {
+	return strings.TrimPrefix(c.Namespace+"/"+c.Name, "/")
+}
+
 // compile checks all of c and makes its receivers. An error names the field.
 func (d *Dispatcher) compile(c v1alpha1.AlertConfig) (*config, error) {
 	out := &config{
-		name: c.Namespace + "/" + c.Name, label: c.Name, spec: *c.Spec.DeepCopy(),
+		name: identity(c), label: c.Name, spec: *c.Spec.DeepCopy(),
 		rules:     rules{defaultRepeat, defaultResolveAfter},
 		routing:   routing{routes: c.Spec.Routes, otherwise: c.Spec.DefaultNotifiers, events: map[string][]string{}, on: map[string]bool{}},
 		notifiers: map[string]*notifier{},

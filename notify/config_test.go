@@ -127,6 +127,11 @@ func TestAWrongConfigNamesTheField(t *testing.T) {
 			}
 		})
 	}
+	nowhere := named("prod", edit(func(s *v1alpha1.AlertConfigSpec) { s.DefaultNotifiers = nil }))
+	nowhere.Namespace = ""
+	if _, err := notify.New([]v1alpha1.AlertConfig{nowhere}, w.secrets, w.options()); err == nil || !strings.HasPrefix(err.Error(), "AlertConfig prod: ") {
+		t.Errorf("without a namespace: error %v", err)
+	}
 	if _, err := notify.New([]v1alpha1.AlertConfig{named("prod", edit(func(*v1alpha1.AlertConfigSpec) {}))}, w.secrets, w.options()); err != nil {
 		t.Errorf("the unchanged config is refused: %v", err)
 	}

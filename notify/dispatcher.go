@@ -102,7 +102,7 @@ func (d *Dispatcher) Set(configs []v1alpha1.AlertConfig) error {
 		errs []error
 	)
 	for _, c := range configs {
-		name := c.Namespace + "/" + c.Name
+		name := identity(c)
 		if slices.ContainsFunc(next, func(n *config) bool { return n.name == name }) {
 			errs = append(errs, fmt.Errorf("AlertConfig %s: there are two of this name", name))
 			continue
@@ -124,7 +124,7 @@ func (d *Dispatcher) Set(configs []v1alpha1.AlertConfig) error {
 // reuse returns the config as it stands when nothing in c changed, so that its
 // notifiers keep what they learnt.
 func (d *Dispatcher) reuse(c v1alpha1.AlertConfig) (*config, error) {
-	if old := d.find(c.Namespace + "/" + c.Name); old != nil && reflect.DeepEqual(old.spec, c.Spec) {
+	if old := d.find(identity(c)); old != nil && reflect.DeepEqual(old.spec, c.Spec) {
 		return old, nil
 	}
 	return d.compile(c)

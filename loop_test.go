@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,12 +153,13 @@ func TestLoopPokedBeforeItRuns(t *testing.T) {
 func TestLoopBacksOffWhileLookingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRuns()
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		l := &kspec.Loop{
 			MinBackoff: time.Second, MaxBackoff: 8 * time.Second, Log: slog.New(slog.DiscardHandler),
 			Do: func(_ context.Context, t kspec.Target) error {
 				r.do(t.Name, 0)
-				if failing {
+				if failing.Load() {
 					return errors.New("no")
 				}
 				return nil
@@ -175,11 +177,11 @@ func TestLoopBacksOffWhileLookingFails(t *testing.T) {
 			within(t, fmt.Sprintf("back-off %d", i), at[i+1]-at[i], time.Duration(seconds)*time.Second)
 		}
 
-		failing = false
+		failing.Store(false)
 		l.Poke("a")
 		synctest.Wait()
 		healed := r.count("a")
-		failing = true
+		failing.Store(true)
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		at = r.of("a")[healed-1:]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -237,6 +238,34 @@ func (d document) object() (*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("not an object: %w", err)
 	}
 	return decodeObject(data)
+}
+
+// readAsKubectl makes plain words mean what they mean to kubectl and Argo CD,
+// which read YAML 1.1 where Kustomize, and so Flux, reads YAML 1.2: yes and off
+// are booleans, and a date is text.
+func readAsKubectl(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Style == 0 {
+		plainWord(n)
+	}
+	for i, child := range n.Content {
+		readAsKubectl(child)
+		if n.Kind == yaml.MappingNode && i%2 == 0 && child.Tag == "!!bool" {
+			child.Tag = "!!str" // the key of a JSON object
+		}
+	}
+}
+
+func plainWord(n *yaml.Node) {
+	tag := n.ShortTag()
+	switch low := strings.ToLower(n.Value); {
+	case tag == "!!timestamp":
+		n.Tag = "!!str"
+	case tag != "!!str" || n.Value != low && n.Value != strings.ToUpper(low) && n.Value != strings.ToUpper(low[:1])+low[1:]:
+	case slices.Contains([]string{"y", "yes", "on"}, low):
+		n.Tag, n.Value = "!!bool", "true"
+	case slices.Contains([]string{"n", "no", "off"}, low):
+		n.Tag, n.Value = "!!bool", "false"
+	}
 }
 
 // nameable refuses a document that is no object with a name of its own.

@@ -57,7 +57,7 @@ func (f *folder) plain(ctx context.Context) {
 			return skip(d)
 		case d.IsDir():
 			return f.subfolder(ctx, name)
-		case slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):
+		case slices.Contains(f.extensions(), path.Ext(name)):
 			f.file(name)
 		}
 		return nil
@@ -65,6 +65,14 @@ func (f *folder) plain(ctx context.Context) {
 	if err != nil {
 		f.fail(kspec.Source{Overlay: f.dir}, err)
 	}
+}
+
+// extensions are those of the files of a plain folder that the engine applies.
+func (f *folder) extensions() []string {
+	if f.target.Delivery.Engine == kspec.Flux {
+		return []string{".yaml", ".yml"}
+	}
+	return []string{".yaml", ".yml", ".json"}
 }
 
 func skip(d fs.DirEntry) error {
@@ -115,6 +123,9 @@ func (f *folder) read(name string) ([]kspec.Object, error) {
 	}
 	var objects []kspec.Object
 	for _, d := range docs {
+		if f.target.Delivery.Engine != kspec.Flux {
+			readAsKubectl(d.node)
+		}
 		u, err := d.object()
 		if err != nil {
 			return nil, at(name, d.line, err)

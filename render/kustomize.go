@@ -99,6 +99,7 @@ func (s *scanner) run(dir string, origins bool) (objects []built, err error) {
 	}()
 	opts := krusty.MakeDefaultOptions()
 	opts.LoadRestrictions = types.LoadRestrictionsNone // the view is the restriction
+	opts.Reorder = krusty.ReorderOptionUnspecified     // or it warns where sortOptions are set
 	m, err := krusty.MakeKustomizer(opts).Run(s.v, path.Join("/", dir))
 	if err != nil {
 		return nil, fmt.Errorf("kustomize: %w", err)

@@ -677,3 +677,52 @@ func TestErrorsHoldNoValuesOfSecrets(t *testing.T) {
 		})
 	}
 }
+
+// TestPlainFilesReadAsTheEngineReadsThem has where kubectl and Argo CD read
+// YAML 1.1 and Flux, by Kustomize, reads YAML 1.2.
+func TestPlainFilesReadAsTheEngineReadsThem(t *testing.T) {
+	const file = `
+-- a/thing.yaml --
+apiVersion: sky.example/v1
+kind: Thing
+metadata: {name: thing}
+spec:
+  - &d {date: 2026-01-02, at: 2026-01-02T10:00:00Z}
+  - {yes: yes, Off: Off, n: N, oN: oN, quoted: "on", truth: true, mode: 0644, exact: 9007199254740993}
+  - *d
+-- a/more.json --
+{"apiVersion": "sky.example/v1", "kind": "Thing", "metadata": {"name": "more"}}
+`
+	dates := map[string]any{"date": "2026-01-02", "at": "2026-01-02T10:00:00Z"}
+	words := map[string]any{"true": true, "false": false, "oN": "oN", "quoted": "on", "truth": true, "mode": int64(420), "exact": int64(9007199254740993)}
+	timed := map[string]any{"date": "2026-01-02T00:00:00Z", "at": "2026-01-02T10:00:00Z"}
+	texts := map[string]any{"yes": "yes", "Off": "Off", "n": "N", "oN": "oN", "quoted": "on", "truth": true, "mode": int64(420), "exact": int64(9007199254740993)}
+	for engine, c := range map[kspec.Engine]struct {
+		names []string
+		spec  []any
+	}{
+		kspec.ArgoCD:   {[]string{"more", "thing"}, []any{dates, words, dates}},
+		kspec.NoEngine: {[]string{"more", "thing"}, []any{dates, words, dates}},
+		kspec.Flux:     {[]string{"thing"}, []any{timed, texts, timed}},
+	} {
+		t.Run(string(engine), func(t *testing.T) {
+			target := overlays("a")
+			target.Delivery.Engine = engine
+			files := tree(file)
+			if engine != kspec.Flux {
+				files["a/thing.yaml"].Data = bytes.Replace(files["a/thing.yaml"].Data, []byte(", n: N"), nil, 1)
+			}
+			want := mustRender(t, target, files)
+			var names []string
+			for _, o := range want.Objects {
+				names = append(names, o.GetName())
+			}
+			if diff := cmp.Diff(c.names, names); diff != "" {
+				t.Errorf("objects (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(any(c.spec), want.Objects[len(want.Objects)-1].Object["spec"]); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -78,8 +78,8 @@ type Repo struct {
 // errMoved says that a ref held something else than expected.
 var errMoved = errors.New("the branch was moved by somebody else")
 
-// maxPack bounds what one fetch may send.
-const maxPack = 1 << 30
+// maxPack bounds what one fetch may send, as much as is read of a config repo.
+const maxPack = 100 << 20
 
 // NewRepo returns the repository at o.URL. It does not connect yet.
 func NewRepo(o GitOptions) (*Repo, error) {
@@ -146,11 +146,37 @@ func sshAuth(o GitOptions, user string) (transport.AuthMethod, error) {
 	return keys, nil
 }
 
+// open opens a session. Over ssh this talks to the server already, without any
+// bound on the time: a server that is silent must not hold kspec up.
+func open[S io.Closer](ctx context.Context, dial func(*transport.Endpoint, transport.AuthMethod) (S, error), to *transport.Endpoint, auth transport.AuthMethod) (S, error) {
+	type result struct {
+		session S
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		session, err := dial(to, auth)
+		done <- result{session, err}
+	}()
+	select {
+	case r := <-done:
+		return r.session, r.err
+	case <-ctx.Done():
+		go func() {
+			if late := <-done; late.err == nil {
+				_ = late.session.Close()
+			}
+		}()
+		var none S
+		return none, fmt.Errorf("the server did not answer in time: %w", ctx.Err())
+	}
+}
+
 // refs lists the branches of the server, by name without refs/heads/.
 func (r *Repo) refs(ctx context.Context) (map[string]plumbing.Hash, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	session, err := r.client.NewUploadPackSession(r.endpoint, r.auth)
+	session, err := open(ctx, r.client.NewUploadPackSession, r.endpoint, r.auth)
 	if err != nil {
 		return nil, gitError("list the branches", err)
 	}
@@ -172,7 +198,7 @@ func (r *Repo) refs(ctx context.Context) (map[string]plumbing.Hash, error) {
 func (r *Repo) fetch(ctx context.Context, commits ...plumbing.Hash) (*memory.Storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	session, err := r.client.NewUploadPackSession(r.endpoint, r.auth)
+	session, err := open(ctx, r.client.NewUploadPackSession, r.endpoint, r.auth)
 	if err != nil {
 		return nil, gitError("fetch", err)
 	}
@@ -236,7 +262,7 @@ func (r *Repo) push(ctx context.Context, branch string, old plumbing.Hash, c com
 }
 
 func (r *Repo) send(ctx context.Context, branch string, old plumbing.Hash, c commit) error {
-	session, err := r.client.NewReceivePackSession(r.endpoint, r.auth)
+	session, err := open(ctx, r.client.NewReceivePackSession, r.endpoint, r.auth)
 	if err != nil {
 		return err
 	}

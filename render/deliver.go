@@ -227,12 +227,13 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 }
 
 // fileName returns kind-name.yaml, with the namespace between when there is
-// one.
+// one. Whatever an object is called, it is the name of a file and no path.
 func fileName(u *unstructured.Unstructured) string {
 	parts := []string{u.GetKind(), u.GetNamespace(), u.GetName()}
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	name := strings.ToLower(strings.Join(parts, "-"))
-	return cut(strings.ReplaceAll(name, ":", "-"), longestName-len(".yaml")) + ".yaml"
+	name = strings.NewReplacer(":", "-", "/", "-", `\`, "-").Replace(name)
+	return cut(name, longestName-len(".yaml")) + ".yaml"
 }
 
 func deliveryFile(template string, object map[string]any) ([]byte, error) {

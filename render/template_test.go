@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -300,6 +301,30 @@ func asTree(files fstest.MapFS, more []kspec.File) fstest.MapFS {
 		files[f.Path] = &fstest.MapFile{Data: f.Content, Mode: 0o644}
 	}
 	return files
+}
+
+// Whoever chooses the names of objects must not choose where files are written.
+func TestNamesOfObjectsDoNotLeaveTheDeliveryPath(t *testing.T) {
+	for _, object := range []string{
+		"{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{p}}'}}",
+		"{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: '{{p}}'}}",
+		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: '{{p}}'}}",
+	} {
+		target := using("own", map[string]any{"p": "a/../../../.github/workflows/x"})
+		target.Delivery.Path = "clusters/prod/policies"
+		want, err := render.New(render.Options{}).Render(t.Context(), target, kspec.Tree{FS: own("{p: {type: string}}", object)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(want.Delivery) != 2 {
+			t.Errorf("%s: delivers %d files", object, len(want.Delivery))
+		}
+		for _, f := range want.Delivery {
+			if path.Dir(f.Path) != "clusters/prod/policies" {
+				t.Errorf("%s: writes %s", object, f.Path)
+			}
+		}
+	}
 }
 
 func TestDeliveryIsAKustomizationThatGivesTheSameObjects(t *testing.T) {

@@ -261,6 +261,11 @@ apps/overlays/prod/kustomization.yaml
 +  newName: mirror.example/side
 +  digest: sha256:` + strings.Repeat("a", 64) + `
 `},
+		{"the images entry where Flux delivers it once", flux("prod"), []person{{object: web, path: "/spec/template/spec/containers/[name=side]/image", live: "registry.example/side:1.2"}}, `
+apps/overlays/prod/kustomization.yaml
+-  newTag: "1.1"
++  newTag: "1.2"
+`},
 		{"the replicas entry where there is one", `
 -- apps/overlays/prod/kustomization.yaml --
 namespace: prod
@@ -390,6 +395,11 @@ func TestSaysWhyItDoesNotAdopt(t *testing.T) {
 		{"Argo CD heals", specOf("auto, delivery: argocd"), level(nil), "run: argocd app sync NAME --resource :ConfigMap:prod/p-own"},
 		{"another ClusterSpec deploys it", "-- clusters/two.yaml --\napiVersion: kspec.io/v1alpha1\nkind: ClusterSpec\nmetadata: {name: two}\nspec: {manifests: [{path: apps/overlays/prod}]}\n", level(nil), "deployed by ClusterSpec two too"},
 		{"another overlay builds on it", "-- apps/overlays/all/kustomization.yaml --\nresources: [../prod]\n", level(nil), "built on by apps/overlays/all too"},
+		{"Flux delivers it to two clusters", flux("prod") + flux("staging"), level(nil), "deployed more than once, which the change would reach: by clusters/prod/apps.yaml, clusters/staging/apps.yaml"},
+		{
+			"Argo CD delivers it to two clusters", argo("prod") + argo("staging"), level(nil),
+			"by clusters/prod/app.yaml, clusters/staging/app.yaml",
+		},
 		{"an anchor in a plain file", "-- plain/two.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: plain}\ndata: {a: &x \"1\", b: *x}\n", person{object: "ConfigMap plain/two", path: "/data/b", live: "2"}, "alias"},
 		{"an encrypted file", "-- plain/two.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: plain}\ndata: {a: \"1\"}\nsops: {version: 3}\n", person{object: "ConfigMap plain/two", path: "/data/a", live: "2"}, "encrypted"},
 		{"what a generator of the overlay makes", "-- apps/overlays/prod/kustomization.yaml --\nnamespace: prod\nnamePrefix: p-\nconfigMapGenerator:\n- name: own\n  literals: [level=3]\n  options: {disableNameSuffixHash: true}\nlabels:\n- pairs: {level: \"3\"}\n", person{object: own, path: "/metadata/labels/level", live: "4"}, "/metadata/labels/level"},
@@ -404,6 +414,15 @@ func TestSaysWhyItDoesNotAdopt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flux delivers the overlay to a cluster, and argo does.
+func flux(cluster string) string {
+	return "-- clusters/" + cluster + "/apps.yaml --\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\nspec: {path: ./apps/overlays/prod}\n"
+}
+
+func argo(cluster string) string {
+	return "-- clusters/" + cluster + "/app.yaml --\napiVersion: argoproj.io/v1alpha1\nkind: Sensor\nspec: {source: odd}\n---\napiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: apps}\nspec: {source: {path: apps/overlays/prod}}\n"
 }
 
 // specOf returns the ClusterSpec with another strategy, and engine if named.

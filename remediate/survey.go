@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,15 +26,16 @@ type survey struct {
 	// users are, for a file or folder, the folders of the kustomizations that
 	// name it.
 	users map[string][]string
-	// specs are, for a folder, the other ClusterSpecs that deploy it.
-	specs map[string][]string
+	// specs are, for a folder, the other ClusterSpecs that deploy it, and
+	// engines the documents by which Flux or Argo CD do.
+	specs, engines map[string][]string
 }
 
 // maxSurveyed bounds the files that a survey reads.
 const maxSurveyed = 1 << 20
 
 func takeSurvey(tree fs.FS, t kspec.Target) (*survey, error) {
-	s := &survey{tree: tree, target: t, kustomizations: map[string]string{}, users: map[string][]string{}, specs: map[string][]string{}}
+	s := &survey{tree: tree, target: t, kustomizations: map[string]string{}, users: map[string][]string{}, specs: map[string][]string{}, engines: map[string][]string{}}
 	err := fs.WalkDir(tree, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
@@ -53,8 +55,8 @@ func takeSurvey(tree fs.FS, t kspec.Target) (*survey, error) {
 		}
 		if isKustomization {
 			s.kustomization(name, text)
-		} else if bytes.Contains(text, []byte("ClusterSpec")) {
-			s.spec(text)
+		} else if deploys.Match(text) {
+			s.deployers(name, text)
 		}
 		return nil
 	})
@@ -76,24 +78,49 @@ func (s *survey) kustomization(name string, text []byte) {
 	}
 }
 
-// spec notes the folders that another ClusterSpec deploys.
-func (s *survey) spec(text []byte) {
+// deploys finds the files that may say what is deployed to a cluster.
+var deploys = regexp.MustCompile(`kspec\.io|kustomize\.toolkit\.fluxcd\.io|argoproj\.io`)
+
+// deployers notes the folders that another ClusterSpec, Flux or Argo CD
+// deploys.
+func (s *survey) deployers(name string, text []byte) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	for {
 		var doc struct {
-			Kind     string
-			Metadata struct{ Name string }
-			Spec     struct{ Manifests []struct{ Path string } }
+			APIVersion string `yaml:"apiVersion"`
+			Kind       string
+			Metadata   struct{ Name string }
+			Spec       struct {
+				Manifests []folder
+				folder    `yaml:",inline"` // of Flux
+				Source    folder           // of Argo CD
+				Sources   []folder
+			}
 		}
-		if err := dec.Decode(&doc); err != nil {
+		var odd *yaml.TypeError // it is of some other kind
+		if err := dec.Decode(&doc); err != nil && !errors.As(err, &odd) {
 			return
 		}
-		if !strings.HasPrefix(doc.Kind, "ClusterSpec") || doc.Metadata.Name == s.target.Name {
-			continue
+		group, _, _ := strings.Cut(doc.APIVersion, "/")
+		switch {
+		case group == "kspec.io" && strings.HasPrefix(doc.Kind, "ClusterSpec") && doc.Metadata.Name != s.target.Name:
+			note(s.specs, doc.Metadata.Name, doc.Spec.Manifests...)
+		case group == "kustomize.toolkit.fluxcd.io" && doc.Kind == "Kustomization":
+			note(s.engines, name, doc.Spec.folder)
+		case group == "argoproj.io" && doc.Kind == "Application":
+			note(s.engines, name, append(doc.Spec.Sources, doc.Spec.Source)...)
 		}
-		for _, m := range doc.Spec.Manifests {
-			at := path.Clean(m.Path)
-			s.specs[at] = append(s.specs[at], doc.Metadata.Name)
+	}
+}
+
+// folder is a place in the repository that a document names.
+type folder struct{ Path string }
+
+func note(deployers map[string][]string, who string, folders ...folder) {
+	for _, f := range folders {
+		if f.Path != "" {
+			at := path.Clean(f.Path)
+			deployers[at] = append(deployers[at], who)
 		}
 	}
 }
@@ -117,6 +144,9 @@ func (s *survey) owner(src kspec.Source) string {
 // mayWrite says why nothing may be written for the object, or "".
 func (s *survey) mayWrite(o kspec.Object) string {
 	overlay := path.Clean(o.Source.Overlay)
+	if by := s.engines[overlay]; len(by) > 1 {
+		return fmt.Sprintf("%s is deployed more than once, which the change would reach: by %s", overlay, strings.Join(by, ", "))
+	}
 	for dir := overlay; ; dir = path.Dir(dir) {
 		if names := s.specs[dir]; len(names) > 0 && (dir == overlay || s.kustomizations[dir] == "") {
 			return fmt.Sprintf("%s is deployed by ClusterSpec %s too, which the change would reach", dir, strings.Join(slices.Sorted(slices.Values(names)), ", "))

@@ -343,6 +343,27 @@ func TestAnObjectWithVeryManyFieldsTakesFewRequests(t *testing.T) {
 	}
 }
 
+// Defects that nobody knows of yet must not let one object hide all others.
+func TestAPanicOnOneObjectIsUnknownAndTheRestGoesOn(t *testing.T) {
+	want := configMaps(t, "panic", 4)
+	d := detectorWith(t, compare.Options{}, func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/"+want.Objects[1].GetName()) {
+			panic("a defect")
+		}
+		return nil, nil
+	})
+	rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Unknown) != 1 || rep.Unknown[0].Object != want.Objects[1].ID() || !strings.Contains(rep.Unknown[0].Reason, "panicked") {
+		t.Errorf("got %+v", rep.Unknown)
+	}
+	if all := lines(rep); !slices.Contains(all, hostPID) {
+		t.Errorf("drift of another object is not there: %v", all)
+	}
+}
+
 func TestNoAnswerFromTheClusterIsAnError(t *testing.T) {
 	want := configMaps(t, "down", 1)
 	tests := map[string]func(*http.Request) (*http.Response, error){

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,8 @@ type subject struct {
 	tier       kspec.Tier
 	// unknown says why there is no verdict, or not the whole of one.
 	unknown string
+	// lasting is true when another look would tell no more.
+	lasting bool
 }
 
 func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Finding) {
@@ -80,9 +83,21 @@ func (s *sweep) each(ctx context.Context, subjects []*subject, f func(context.Co
 	var g errgroup.Group
 	g.SetLimit(s.Workers)
 	for _, o := range subjects {
-		g.Go(func() error { f(ctx, o); return nil })
+		g.Go(func() error { s.guarded(ctx, o, f); return nil })
 	}
 	_ = g.Wait() // nothing fails: errors stay with their subject
+}
+
+// guarded calls f. What panics on an object, which anyone in the cluster may
+// have written, makes that object unknown and nothing else.
+func (s *sweep) guarded(ctx context.Context, o *subject, f func(context.Context, *subject)) {
+	defer func() {
+		if recover() != nil { // with what may be a value of the object
+			s.Log.ErrorContext(ctx, "panic on an object", "object", o.want.ID().String(), "stack", string(debug.Stack()))
+			o.findings, o.unknown = nil, "a defect of kspec: it panicked on this object; its log says where"
+		}
+	}()
+	f(ctx, o)
 }
 
 func (s *sweep) requests() kspec.Requests {
@@ -116,9 +131,9 @@ func (o *subject) place(m *meta.RESTMapping, err error) {
 	case err != nil:
 		o.unknown = reason("discover", id, err)
 	case o.want.Object["sops"] != nil:
-		o.unknown = "encrypted with SOPS: kspec has no key and cannot compare it"
+		o.unknown, o.lasting = "encrypted with SOPS: kspec has no key and cannot compare it", true
 	case isNamedByVariable(id):
-		o.unknown = "Git has a variable in its name or namespace, and kspec does not know the value that the applier puts in its place"
+		o.unknown, o.lasting = "Git has a variable in its name or namespace, and kspec does not know the value that the applier puts in its place", true
 	case m.Scope.Name() == meta.RESTScopeNameRoot:
 		o.known, o.at = true, endpoint{gvr: m.Resource}
 	case id.Namespace == "":

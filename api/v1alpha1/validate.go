@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -210,7 +211,7 @@ func (v *validator) notifiers(at string, used []string, known map[string]bool) {
 	all := slices.Sorted(maps.Keys(known))
 	for i, name := range used {
 		v.checkf(!known[name], fmt.Sprintf("%s[%d]", at, i), "no notifier %q, there are: %s%s",
-			name, strings.Join(all, ", "), didYouMean(name, all))
+			name, cmp.Or(strings.Join(all, ", "), "none"), didYouMean(name, all))
 	}
 }
 

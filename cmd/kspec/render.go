@@ -71,16 +71,20 @@ func (a *app) printObjects(want kspec.Desired) error {
 // printUnknown prints what could not be rendered and says so by its error.
 func (a *app) printUnknown(t kspec.Target, unknown []kspec.Unknown) error {
 	for _, u := range unknown {
-		what := ""
-		if u.Object.Kind != "" {
-			what = u.Object.String() + ": "
-		}
-		a.fail(fmt.Errorf("render %s: %s%s", t.Name, what, u.Reason))
+		a.fail(fmt.Errorf("render %s: %s", t.Name, unknownText(u)))
 	}
 	if len(unknown) > 0 {
 		return errIncomplete
 	}
 	return nil
+}
+
+// unknownText names what could not be looked at, if it has a name, and why.
+func unknownText(u kspec.Unknown) string {
+	if u.Object.Kind == "" {
+		return u.Reason
+	}
+	return u.Object.String() + ": " + u.Reason
 }
 
 // writeDelivery makes the delivery path of a clone on disk hold the rendered

@@ -75,6 +75,7 @@ func TestScripts(t *testing.T) {
 			env.Values[repoName{}] = name
 			env.Setenv("REPO", srv.URL+"/"+name+".git")
 			env.Setenv("FORGE", srv.URL+"/api/v3/")
+			env.Setenv("TAKEN", strings.TrimPrefix(srv.URL, "http://"))
 			env.Setenv("HOST", strings.TrimPrefix(srv.URL, "http://")+"/"+name+".git")
 			env.Setenv("KUBECONFIG", kubeconfig)
 			env.Setenv("REGISTRY", s.registry.Host)

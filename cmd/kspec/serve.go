@@ -75,7 +75,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 }
 
 func serve(ctx context.Context, a *app, flags serveFlags) error {
-	if err := errors.Join(flags.look.cluster.check(), flags.forge.check()); err != nil {
+	if err := errors.Join(flags.check(), flags.look.cluster.check(), flags.forge.check()); err != nil {
 		return err
 	}
 	log, err := a.serveLog(flags.logFormat)
@@ -110,6 +110,13 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	return nil
+}
+
+func (f *serveFlags) check() error {
+	if f.poll <= 0 {
+		return fmt.Errorf("--poll %s: want more than 0", f.poll)
+	}
 	return nil
 }
 
@@ -278,7 +285,24 @@ func (s *server) look(ctx context.Context, t kspec.Target) error {
 		s.gauges.looked(rep, out)
 		s.log.InfoContext(ctx, "looked", "target", t, "report", rep, "remediation", string(out.Action), "pullRequest", out.URL)
 	}
+	if !rep.Complete() {
+		s.log.WarnContext(ctx, "could not look at everything", "target", t, "unknown", mostUnknown(rep.Unknown))
+	}
 	return err
+}
+
+// mostUnknown tells what could not be looked at, in as many words as a log
+// bears.
+func mostUnknown(unknown []kspec.Unknown) []string {
+	const most = 5
+	var all []string
+	for _, u := range unknown[:min(most, len(unknown))] {
+		all = append(all, unknownText(u))
+	}
+	if more := len(unknown) - most; more > 0 {
+		all = append(all, fmt.Sprintf("and %d more", more))
+	}
+	return all
 }
 
 // isLoopback reports whether a host, or host:port, is this machine.

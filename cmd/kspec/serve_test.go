@@ -342,3 +342,58 @@ func TestServeFollowsTheConfigRepo(t *testing.T) {
 	d.stop(t)
 	checkLog(t, d.text())
 }
+
+// TestServeGoesOnWithWhatIsGood lets a document, a spec, a secret and a
+// receiver be bad: each is logged, and what is good is looked at and told.
+func TestServeGoesOnWithWhatIsGood(t *testing.T) {
+	p := newPlace(t)
+	config := serveConfig("hello")
+	config["bad/type.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: type}
+spec: {suspend: sometimes}
+`)}
+	config["bad/folder.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: folder}
+spec: {manifests: [{path: nowhere}], delivery: {engine: flux}}
+`)}
+	config["bad/secret.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: secret}
+spec:
+  defaultNotifiers: [slack]
+  slack: {webhookURL: {secretRef: {name: nowhere, key: url}}}
+`)}
+	config["bad/receiver.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: receiver}
+spec:
+  defaultNotifiers: [down]
+  webhooks: [{name: down, url: "http://127.0.0.1:1/", retry: {attempts: 1}}]
+`)}
+	config["bad/route.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: route}
+spec: {defaultNotifiers: [nobody]}
+`)}
+	if err := p.forge.Create(serveRepo, "main", config); err != nil {
+		t.Fatal(err)
+	}
+	d := p.serve(t, "--leader-elect=false", "--read-only", "--spec", "prod,folder", "--allow-alert-host", "127.0.0.1:1")
+	eventually(t, d, "the alert", func() bool { return len(p.slack.Messages()) > 0 })
+	for _, want := range []string{
+		"bad/type.yaml:4: spec.suspend",
+		`bad/route.yaml:4: spec.defaultNotifiers[0]: no notifier \"nobody\", there are: none`,
+		`manifests path \"nowhere\": no such folder`,
+		"AlertConfig secret: tell slack of DriftDetected: read secret nowhere/url",
+		"add an entry {secret: nowhere/url",
+		"AlertConfig receiver: tell down of DriftDetected",
+	} {
+		eventually(t, d, want, func() bool { return strings.Contains(d.text(), want) })
+	}
+	if code, _ := get(t, "http://"+d.health+"/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz answers %d", code)
+	}
+	d.stop(t)
+}

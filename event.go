@@ -108,9 +108,9 @@ func (s Severity) Level() Level {
 }
 
 // Events derives from a report and its outcome what the world should hear:
-// what fires because it was found, and what is resolved because a complete
-// look did not find it. An incomplete look resolves nothing. The result has a
-// fixed order.
+// what fires because it was found, and what is resolved because a settled look
+// did not find it. Any other look resolves nothing. The result has a fixed
+// order.
 func Events(t Target, rep Report, out Outcome) []Event {
 	byType := map[EventType][]Finding{}
 	for _, f := range rep.Open() {
@@ -125,7 +125,7 @@ func Events(t Target, rep Report, out Outcome) []Event {
 	for _, typ := range []EventType{DriftDetected, PolicyViolation, ImageUnsigned} {
 		if found := byType[typ]; len(found) > 0 {
 			events = append(events, blank.firing(typ, found))
-		} else if rep.Complete() {
+		} else if rep.Settled() {
 			events = append(events, blank.resolved(typ))
 		}
 	}

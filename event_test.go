@@ -47,6 +47,7 @@ func TestEventsFireAndResolve(t *testing.T) {
 		}}, []string{"DriftDetected firing critical", "PolicyViolation resolved info", "ImageUnsigned resolved info"}},
 		{"mild drift wakes nobody, but is seen", kspec.Report{Findings: []kspec.Finding{finding("a", kspec.ExtraField, kspec.Low)}}, []string{"DriftDetected firing warning", "PolicyViolation resolved info", "ImageUnsigned resolved info"}},
 		{"an incomplete look resolves nothing", kspec.Report{Unknown: unknown}, nil},
+		{"what can never be known holds up no resolution", kspec.Report{Unknown: []kspec.Unknown{{Reason: "encrypted", Lasting: true}}}, []string{"DriftDetected resolved info", "PolicyViolation resolved info", "ImageUnsigned resolved info"}},
 		{"an incomplete look fires what it saw", kspec.Report{Unknown: unknown, Findings: []kspec.Finding{drift}}, []string{"DriftDetected firing warning"}},
 	}
 	for _, tt := range tests {

@@ -159,6 +159,10 @@ type Unknown struct {
 	Object ObjectID `json:"object"`
 	Source Source   `json:"source,omitzero"`
 	Reason string   `json:"reason"`
+	// Lasting is true when no further look can tell more until Git changes: a
+	// file encrypted with SOPS, a variable that the engine fills in. It keeps a
+	// report from being complete, but not from being settled.
+	Lasting bool `json:"lasting,omitempty"`
 }
 
 // Image is one container image that a workload wants or runs.

@@ -46,6 +46,12 @@ type Requests struct {
 // Complete reports whether kspec could look at everything.
 func (r Report) Complete() bool { return len(r.Unknown) == 0 }
 
+// Settled reports whether kspec looked at everything that it can look at. What
+// a settled report does not find any more is gone.
+func (r Report) Settled() bool {
+	return !slices.ContainsFunc(r.Unknown, func(u Unknown) bool { return !u.Lasting })
+}
+
 // InSync reports whether the look was complete and found nothing. A waived
 // finding does not count.
 func (r Report) InSync() bool { return r.Complete() && len(r.Open()) == 0 }

@@ -106,7 +106,7 @@ func (s *sweep) report() kspec.Report {
 			rep.Coverage.DecidedBy[o.tier]++
 		}
 		if o.unknown != "" {
-			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.want.ID(), Source: o.want.Source, Reason: o.unknown})
+			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.want.ID(), Source: o.want.Source, Reason: o.unknown, Lasting: o.lasting})
 		}
 	}
 	kspec.SortFindings(rep.Findings)

@@ -132,7 +132,7 @@ func (o *subject) judged(v *view) {
 	}
 	o.decided(tier, suppressed, findings...)
 	if len(v.variables) > 0 {
-		o.unknown = unknownVariables(v.variables)
+		o.unknown, o.lasting = unknownVariables(v.variables), true
 	}
 }
 
@@ -188,7 +188,7 @@ func (s *sweep) byPeople(ctx context.Context, o *subject) {
 
 // unknown records why there is no verdict; it returns true.
 func (s *sweep) unknown(o *subject, verb string, err error) bool {
-	o.unknown = reason(verb, o.want.ID(), err)
+	o.unknown, o.lasting = reason(verb, o.want.ID(), err), false
 	return true
 }
 

@@ -55,6 +55,9 @@ func TestVariablesThatTheApplierFillsInAreUnknown(t *testing.T) {
 		}, lines(rep)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
+		if rep.Complete() || !rep.Settled() {
+			t.Error("want a report that is settled and not complete")
+		}
 	})
 	t.Run("without the variables it is in sync", func(t *testing.T) {
 		_, ns := deliver(t, "variables-none")

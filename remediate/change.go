@@ -264,7 +264,7 @@ func (c *change) update(ctx context.Context, a attempt) (kspec.Outcome, error) {
 	if ours && want == a.mark && want.Annotated {
 		return c.outcome(kspec.ActionUnchanged, a.pr, ""), nil
 	}
-	if !c.in.Report.Complete() && a.marked {
+	if !c.in.Report.Settled() && a.marked {
 		return c.outcome(kspec.ActionUnchanged, a.pr, "nothing is changed because of an incomplete look"), nil
 	}
 	pushed := false
@@ -316,7 +316,7 @@ func (c *change) gone(ctx context.Context, a attempt) (kspec.Outcome, error) {
 		return kspec.Outcome{}, nil
 	}
 	c.plan = kspec.Plan{Target: c.in.Target.Name, Strategy: c.strategy, Base: c.in.Base, Branch: a.pr.Head, Fingerprint: a.mark.Drift}
-	if !c.in.Report.Complete() {
+	if !c.in.Report.Settled() {
 		return c.outcome(kspec.ActionUnchanged, a.pr, "nothing is closed because of an incomplete look"), nil
 	}
 	if !c.m.again {

@@ -224,7 +224,7 @@ func (r *Remediator) memo(target string) *memo {
 }
 
 // look counts what a report saw. The same report is counted once, however
-// often it is tried; an incomplete one forgets nothing.
+// often it is tried; one that is not settled forgets nothing.
 func (m *memo) look(rep kspec.Report) {
 	m.again = !m.last.IsZero() && rep.StartedAt.Equal(m.last)
 	if m.again {
@@ -232,7 +232,7 @@ func (m *memo) look(rep kspec.Report) {
 	}
 	m.last = rep.StartedAt
 	seen := map[string]sighting{}
-	if !rep.Complete() {
+	if !rep.Settled() {
 		maps.Copy(seen, m.seen)
 	}
 	for _, f := range rep.Open() {

@@ -129,6 +129,16 @@ func TestClosesNothingOnAnIncompleteLook(t *testing.T) {
 	}
 }
 
+func TestClosesWhatIsGoneBesideWhatCanNeverBeKnown(t *testing.T) {
+	w := newWorld(t, func(o *remediate.Options) { o.GoneLooks = 1 })
+	w.remediate(scaled)
+	target, want, rep := look(t, w.url, w.now.Add(time.Minute), nil)
+	rep.Unknown = []kspec.Unknown{{Reason: "encrypted with SOPS", Lasting: true}}
+	if out, err := w.r.Remediate(t.Context(), target, want, rep); err != nil || out.Action != kspec.ActionClosed {
+		t.Errorf("got %s, %v", out.Action, err)
+	}
+}
+
 func TestTheSameReportTriedAgainCountsOnce(t *testing.T) {
 	w := newWorld(t)
 	w.remediate(scaled)

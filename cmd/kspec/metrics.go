@@ -113,7 +113,7 @@ func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
 	}
 	g.unknown.WithLabelValues(rep.Target).Set(float64(len(rep.Unknown)))
 	g.objects.WithLabelValues(rep.Target).Set(float64(rep.Coverage.Objects))
-	if rep.Complete() {
+	if rep.Settled() {
 		g.lastLook.WithLabelValues(rep.Target).Set(float64(rep.StartedAt.Add(rep.Duration).Unix()))
 	}
 	for tier, n := range rep.Coverage.DecidedBy {

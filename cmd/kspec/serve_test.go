@@ -397,3 +397,46 @@ spec: {defaultNotifiers: [nobody]}
 	}
 	d.stop(t)
 }
+
+func TestServeStopsWhileItOpensAPullRequest(t *testing.T) {
+	p := newPlace(t)
+	files := serveConfig("hello")
+	files["app/settings.yaml"].Data = bytes.ReplaceAll(files["app/settings.yaml"].Data, []byte("namespace: serve"), []byte("namespace: default"))
+	if err := p.forge.Create(serveRepo, "main", files); err != nil {
+		t.Fatal(err)
+	}
+	settings := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "default"},
+		Data:       map[string]string{"greeting": "goodbye"},
+	}
+	if err := p.client.Create(t.Context(), settings, client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{})
+	p.forge.Fault(forge.Fault{Method: http.MethodPost, Path: "/pulls$", Before: func() { close(asked) }, Hang: true})
+	d := p.serve(t, "--leader-elect=false")
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Fatalf("no pull request was opened:\n%s", d.text())
+	}
+	start := time.Now()
+	d.stop(t)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it took %s to stop", took)
+	}
+	checkLog(t, d.text())
+	if strings.Contains(d.text(), `"level":"ERROR"`) {
+		t.Errorf("to be told to stop is no error:\n%s", d.text())
+	}
+
+	again := p.serve(t, "--leader-elect=false")
+	eventually(t, again, "the pull request", func() bool {
+		pulls, err := p.forge.Pulls(serveRepo)
+		return err == nil && len(pulls) == 1
+	})
+	again.stop(t)
+	if branches, err := p.forge.Branches(serveRepo); err != nil || len(branches) != 2 {
+		t.Errorf("the branches are %v, %v", branches, err)
+	}
+}

@@ -21,6 +21,14 @@ type job struct {
 	err     error
 }
 
+// strange is 1 for an image that runs and that Git does not name.
+func (j *job) strange() int {
+	if slices.ContainsFunc(j.uses, func(u use) bool { return !u.Running }) {
+		return 0
+	}
+	return 1
+}
+
 // use is one image that a workload desires or runs.
 type use struct {
 	kspec.Image
@@ -46,7 +54,7 @@ func newLook(denyOnError bool) *look {
 }
 
 // plan returns one job for each image that is to be checked, however many use
-// it, and notes what needs no check.
+// it, those that Git names first, and notes what needs no check.
 func (l *look) plan(p policy, images []kspec.Image) []*job {
 	jobs := map[string]*job{}
 	for _, image := range images {
@@ -77,7 +85,9 @@ func (l *look) plan(p policy, images []kspec.Image) []*job {
 	for _, j := range jobs {
 		sorted = append(sorted, j)
 	}
-	slices.SortFunc(sorted, func(a, b *job) int { return strings.Compare(a.ref.pinned(), b.ref.pinned()) })
+	slices.SortFunc(sorted, func(a, b *job) int {
+		return cmp.Or(a.strange()-b.strange(), strings.Compare(a.ref.pinned(), b.ref.pinned()))
+	})
 	return sorted
 }
 

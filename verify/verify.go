@@ -13,7 +13,9 @@
 package verify
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -60,6 +62,10 @@ type Options struct {
 	Transport http.RoundTripper
 	// Timeout bounds the check of one image; 0 means 30 seconds.
 	Timeout time.Duration
+	// Budget bounds one Verify, so that registries that hang, which whoever
+	// runs a Pod may name, do not keep kspec from looking at the cluster. What
+	// was not checked by then is unknown; 0 means five minutes.
+	Budget time.Duration
 	// Log gets what people may wonder about; nil means slog.Default.
 	Log *slog.Logger
 	// Now is the clock of the cache; nil means time.Now.
@@ -73,6 +79,7 @@ type Verifier struct {
 	registry *registry
 	cache    *cache
 	timeout  time.Duration
+	budget   time.Duration
 	log      *slog.Logger
 }
 
@@ -97,6 +104,7 @@ func New(running Running, o Options) *Verifier {
 		registry: newRegistry(o),
 		cache:    newCache(o.Now),
 		timeout:  o.Timeout,
+		budget:   cmp.Or(o.Budget, 5*time.Minute),
 		log:      o.Log,
 	}
 }
@@ -136,11 +144,17 @@ func (v *Verifier) runningImages(ctx context.Context, t kspec.Target) ([]kspec.I
 }
 
 func (v *Verifier) checkAll(ctx context.Context, jobs []*job) error {
+	inTime, cancel := context.WithTimeout(ctx, v.budget)
+	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(workers)
 	for _, j := range jobs {
 		g.Go(func() error {
-			j.verdict, j.err = v.check(ctx, j.ref, j.rules)
+			if j.err = inTime.Err(); j.err != nil {
+				j.err = errors.New("other registries took all the time of this look")
+				return nil
+			}
+			j.verdict, j.err = v.check(inTime, j.ref, j.rules)
 			return nil
 		})
 	}

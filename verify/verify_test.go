@@ -243,6 +243,43 @@ func TestVerifyIsBoundedPerRegistry(t *testing.T) {
 	}
 }
 
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Whoever runs Pods chooses the registries of their images. However many of
+// them hang, what Git names is checked, and the look comes to an end.
+func TestVerifyEndsHoweverManyRegistriesHang(t *testing.T) {
+	_, pem := registry.NewKey(t, elliptic.P256())
+	s := newServer(t)
+	ref := s.Push("app", "1")
+	var running []kspec.Image
+	for i := range 100 {
+		running = append(running, kspec.Image{
+			Ref: fmt.Sprintf("a%d.evil.example/app:1", i), Digest: "sha256:" + strings.Repeat("a", 64), Running: true,
+			Object: kspec.ObjectID{Version: "v1", Kind: "Pod", Namespace: "evil", Name: fmt.Sprint("p", i)}, Container: "/spec/containers/[name=app]",
+		})
+	}
+	cluster := verify.RunningFunc(func(context.Context, kspec.Target) ([]kspec.Image, error) { return running, nil })
+	o := s.options()
+	o.Budget = 300 * time.Millisecond
+	o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host == s.Host {
+			return http.DefaultTransport.RoundTrip(r)
+		}
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	})
+	start := time.Now()
+	findings, unknown, err := verify.New(cluster, o).Verify(t.Context(), kspec.Target{Images: demand(pem)}, desired(deployment(t, "web", ref.String())))
+	if err != nil || len(findings) != 1 || len(unknown) != len(running) {
+		t.Errorf("got %v, %d unknown, %v", said(findings), len(unknown), err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
 func TestBlobsMayComeFromAllowedHostsOnly(t *testing.T) {
 	key, pem := registry.NewKey(t, elliptic.P256())
 	s := newServer(t)

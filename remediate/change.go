@@ -22,7 +22,8 @@ import (
 //	open   → leave alone, or push, edit; freeze when a person pushed
 //	merged → delete the branch; what comes up again is news, for Git was
 //	         changed back
-//	closed → refused by a person: silent until the drift changes
+//	closed → refused by a person: silent until the drift changes, and when it
+//	         changes back
 //	         closed by kspec: a new branch of the next generation
 //	no plan → after some complete looks: comment, edit, close, delete
 type change struct {
@@ -74,18 +75,24 @@ func (c *change) settle(ctx context.Context) (kspec.Outcome, error) {
 		return c.gone(ctx, latest)
 	}
 	c.m.idle = false
-	c.m.gone[c.strategy] = 0
 	if out, done, err := c.confirm(latest); done || err != nil {
+		c.m.gone[c.strategy] = 0
 		return out, err
-	}
-	if latest.pr.State == Open {
-		return c.update(ctx, latest)
 	}
 	for _, a := range attempts {
 		refused, err := c.refused(ctx, a)
-		if err != nil || refused {
-			return c.outcome(kspec.ActionRefused, a.pr, "a person closed the pull request for exactly this; it is proposed again when the drift changes"), err
+		switch {
+		case err != nil:
+			return kspec.Outcome{}, err
+		case refused && latest.pr.State == Open: // it was for something else
+			return c.gone(ctx, latest)
+		case refused:
+			return c.outcome(kspec.ActionRefused, a.pr, "a person closed the pull request for exactly this; it is proposed again when the drift changes"), nil
 		}
+	}
+	c.m.gone[c.strategy] = 0
+	if latest.pr.State == Open {
+		return c.update(ctx, latest)
 	}
 	return c.publish(ctx, latest.gen+1)
 }

@@ -162,8 +162,25 @@ func TestIsSilentAboutWhatAPersonClosedUntilItChanges(t *testing.T) {
 	w.want(w.remediate(scaled), kspec.ActionRefused, 0)
 	w.pulls(1)
 	w.want(w.remediate(drift{"/spec/replicas": int64(9)}), kspec.ActionOpened, -1)
-	w.want(w.remediate(scaled), kspec.ActionUpdated, -1)
 	w.pulls(2)
+}
+
+func TestDoesNotTurnAnotherPullRequestIntoWhatWasRefused(t *testing.T) {
+	w := newWorld(t)
+	w.remediate(scaled)
+	if err := w.hub.Close(repoName, 1); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.remediate(drift{"/spec/replicas": int64(6)}), kspec.ActionOpened, -1)
+	w.want(w.remediate(scaled), kspec.ActionWaiting, 0)
+	w.want(w.remediate(drift{"/spec/replicas": int64(6)}), kspec.ActionUnchanged, 0)
+	w.want(w.remediate(scaled), kspec.ActionWaiting, 0)
+	w.want(w.remediate(scaled), kspec.ActionWaiting, 0)
+	w.want(w.remediate(scaled), kspec.ActionClosed, -1)
+	if pr := w.pulls(2)[1]; pr.State != "closed" || !strings.Contains(pr.Comments[0].Body, "what drifts now is not for a pull request") {
+		t.Errorf("it is not closed with a reason: %+v", pr)
+	}
+	w.want(w.remediate(scaled), kspec.ActionRefused, 0)
 }
 
 func TestReadsTheRefusalFromTheCommitWhenTheBodyIsGone(t *testing.T) {

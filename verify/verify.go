@@ -150,11 +150,11 @@ func (v *Verifier) checkAll(ctx context.Context, jobs []*job) error {
 	g.SetLimit(workers)
 	for _, j := range jobs {
 		g.Go(func() error {
-			if j.err = inTime.Err(); j.err != nil {
+			if inTime.Err() == nil {
+				j.verdict, j.err = v.check(inTime, j.ref, j.rules)
+			} else {
 				j.err = errors.New("other registries took all the time of this look")
-				return nil
 			}
-			j.verdict, j.err = v.check(inTime, j.ref, j.rules)
 			return nil
 		})
 	}

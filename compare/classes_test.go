@@ -589,6 +589,31 @@ func TestWhatIsDrift(t *testing.T) {
 				"ExtraField /spec/progressDeadlineSeconds <nil> -> 77 kustomize-controller",
 			},
 		},
+		"what Git dropped and Argo CD's client-side apply has not": {
+			git: deployment,
+			live: func(w world, want kspec.Desired) {
+				u := want.Objects[0].DeepCopy()
+				if err := w.one("kubectl", "delete", u.DeepCopy()); err != nil {
+					w.Fatal(err)
+				}
+				_ = unstructured.SetNestedField(u.Object, int64(77), "spec", "progressDeadlineSeconds")
+				_ = unstructured.SetNestedField(u.Object, int64(10), "spec", "revisionHistoryLimit") // the default
+				u.SetLabels(map[string]string{"old": "1"})
+				notes, err := u.MarshalJSON()
+				if err != nil {
+					w.Fatal(err)
+				}
+				u.SetAnnotations(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": string(notes), "injected.example/by": "a webhook"})
+				if err := w.one("argocd-controller", "create", u); err != nil {
+					w.Fatal(err)
+				}
+				want.Objects[0].FieldManager = "argocd-controller"
+			},
+			want: []string{
+				"ExtraField /metadata/labels/old <nil> -> 1 argocd-controller",
+				"ExtraField /spec/progressDeadlineSeconds <nil> -> 77 argocd-controller",
+			},
+		},
 		"a label and an annotation that a person added (argo-cd#8767)": {
 			git: deployment,
 			live: edit(`[{"op":"add","path":"/metadata/labels","value":{"x":"1"}},

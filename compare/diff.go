@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,6 +98,8 @@ type view struct {
 	lost            []difference
 	// whole are lists that are reported as a whole.
 	whole []kspec.Path
+	// noted is what the applier last wrote, by its own notes.
+	noted map[string]any
 	// variables are places that the applier filled in.
 	variables []string
 }
@@ -302,9 +305,10 @@ func (v *view) left() []difference {
 	return left
 }
 
-// intruded returns what people's tools own and Git does not set. In a policy it
-// returns whatever Git does not set: the name of a manager is anyone's choice,
-// and must not hide how a policy was weakened.
+// intruded returns what people's tools own and Git does not set, and what Git
+// once set and an applier left that does not apply on the server's side. In a
+// policy it returns whatever Git does not set: the name of a manager is anyone's
+// choice, and must not hide how a policy was weakened.
 func (v *view) intruded() []difference {
 	all := collection{byPerson: v.ByPerson}
 	if exempt(v.Want.ID()) {
@@ -318,16 +322,28 @@ func (v *view) intruded() []difference {
 		})
 	}
 	for _, o := range v.owners {
-		if o.subresource != "" || o.applies(v.Want.FieldManager) || !v.ByPerson(o.manager) {
+		byPerson, byApplier := v.ByPerson(o.manager), o.manager == v.Want.FieldManager
+		if o.subresource != "" || o.applies(v.Want.FieldManager) || !byPerson && !byApplier {
 			continue
 		}
 		unset(o.set, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
-			if !benign(v.Want, path) {
+			if !benign(v.Want, path) && (byPerson || v.wasInGit(path)) {
 				all.add(difference{path: path, live: live, owner: o})
 			}
 		})
 	}
 	return all.list
+}
+
+// wasInGit reports whether the applier set the field when it last wrote the
+// object, as far as it keeps notes: client-side apply does, as Argo CD's.
+func (v *view) wasInGit(path fieldpath.Path) bool {
+	if v.noted == nil {
+		v.noted = map[string]any{}
+		_ = json.Unmarshal([]byte(v.Live.GetAnnotations()[lastApplied]), &v.noted) // no notes: nothing is known
+	}
+	_, ok := lookup(v.noted, path)
+	return ok
 }
 
 // stays reports whether an intrusion is one: taking it away makes a difference.

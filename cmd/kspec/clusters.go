@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,8 @@ func (f *clusterFlags) config() (*rest.Config, string, error) {
 	return cfg, cmp.Or(name, "in-cluster"), nil
 }
 
-// clusters connects targets to their clusters, each once.
+// clusters connects targets to their clusters, each once for as long as the
+// credentials stay the same.
 type clusters struct {
 	flags   clusterFlags
 	secrets kspec.Secrets
@@ -71,18 +73,34 @@ type clusters struct {
 	mu sync.Mutex
 	// targets are the ClusterTargets of the repo, by name.
 	targets   map[string]*v1alpha1.ClusterTarget
-	connected map[string]*compare.Cluster
+	connected map[string]connection
+}
+
+// connection is a cluster and how it was reached.
+type connection struct {
+	cluster *compare.Cluster
+	access  access
+}
+
+// access is what a connection depends on that may change while kspec runs: a
+// token is replaced, a certificate renewed.
+type access struct {
+	host, token, username, password string
+	tls                             rest.TLSClientConfig
+}
+
+func accessOf(cfg *rest.Config) access {
+	return access{cfg.Host, cfg.BearerToken, cfg.Username, cfg.Password, cfg.TLSClientConfig}
 }
 
 var _ compare.Clusters = (*clusters)(nil)
 
-// set replaces the ClusterTargets; connections to those that changed are made
-// anew.
+// set replaces the ClusterTargets; connections are made anew.
 func (c *clusters) set(targets []v1alpha1.Sourced[*v1alpha1.ClusterTarget]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.targets = map[string]*v1alpha1.ClusterTarget{}
-	c.connected = map[string]*compare.Cluster{}
+	c.connected = map[string]connection{}
 	for _, t := range targets {
 		c.targets[t.Doc.Name] = t.Doc
 	}
@@ -92,21 +110,21 @@ func (c *clusters) set(targets []v1alpha1.Sourced[*v1alpha1.ClusterTarget]) {
 func (c *clusters) Cluster(ctx context.Context, t kspec.Target) (*compare.Cluster, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cluster, ok := c.connected[t.Cluster]; ok {
-		return cluster, nil
-	}
 	cfg, name, err := c.config(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	if known, ok := c.connected[t.Cluster]; ok && reflect.DeepEqual(known.access, accessOf(cfg)) {
+		return known.cluster, nil
 	}
 	cluster, err := compare.NewCluster(cfg, name)
 	if err != nil {
 		return nil, err
 	}
 	if c.connected == nil {
-		c.connected = map[string]*compare.Cluster{}
+		c.connected = map[string]connection{}
 	}
-	c.connected[t.Cluster] = cluster
+	c.connected[t.Cluster] = connection{cluster, accessOf(cfg)}
 	return cluster, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/compare"
 )
 
 // reach returns clusters with one token, one kubeconfig and what the operator
@@ -81,5 +82,30 @@ func TestAClusterTargetCannotLeadASecretElsewhere(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestATokenThatIsReplacedIsUsedFromTheNextLookOn(t *testing.T) {
+	c := reach(t)
+	target := &v1alpha1.ClusterTarget{Spec: v1alpha1.ClusterTargetSpec{
+		AuthMode: "token", APIServerURL: "https://api.example.com:6443", TokenSecretRef: &v1alpha1.SecretKeyRef{Name: "prod"},
+	}}
+	target.Name = "prod"
+	c.set([]v1alpha1.Sourced[*v1alpha1.ClusterTarget]{{Doc: target}})
+	connect := func() *compare.Cluster {
+		t.Helper()
+		cluster, err := c.Cluster(t.Context(), kspec.Target{Name: "apps", Cluster: "prod"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cluster
+	}
+	first := connect()
+	if connect() != first {
+		t.Error("it connects anew though nothing changed")
+	}
+	write(t, filepath.Join(c.secrets.(*secretDir).dir, "prod", "token"), "another")
+	if connect() == first {
+		t.Error("it goes on with the old token")
 	}
 }

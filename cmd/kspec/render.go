@@ -37,6 +37,7 @@ clone instead, where Flux or Argo CD deploy them from.`,
 				return err
 			}
 			renderer := render.New(render.Options{})
+			var printed bool
 			return repo.each(cmd.Context(), a, c, func(t kspec.Target) error {
 				want, err := renderer.Render(cmd.Context(), t, c.tree)
 				if err != nil {
@@ -45,7 +46,8 @@ clone instead, where Flux or Argo CD deploy them from.`,
 				if write {
 					err = writeDelivery(repo.repo, t, want)
 				} else {
-					err = a.printObjects(want)
+					err = a.printObjects(want, printed)
+					printed = printed || len(want.Objects) > 0
 				}
 				if err != nil {
 					return err
@@ -59,10 +61,15 @@ clone instead, where Flux or Argo CD deploy them from.`,
 	return cmd
 }
 
-func (a *app) printObjects(want kspec.Desired) error {
+// printObjects prints the objects, as further documents of what was printed
+// before.
+func (a *app) printObjects(want kspec.Desired, printed bool) error {
 	text, err := render.YAML(want.Objects)
 	if err != nil {
 		return err
+	}
+	if printed && len(text) > 0 {
+		text = append([]byte("---\n"), text...)
 	}
 	_, err = a.out.Write(text)
 	return err

@@ -240,6 +240,8 @@ func (s *stage) startDaemon() error {
 	}, s.kspecFlags()...)...)
 	s.daemon.Env = append(os.Environ(), "KSPEC_FORGE_TOKEN="+token)
 	s.daemon.Stderr = log
+	// Ctrl-C is for the demo, which then ends the daemon.
+	s.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.daemon.Start(); err != nil {
 		return err
 	}

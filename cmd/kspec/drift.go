@@ -223,18 +223,18 @@ func outcomeText(out kspec.Outcome) string {
 		fmt.Fprintf(&b, " pull request #%d %s", out.Number, out.URL)
 	}
 	if out.Why != "" {
-		fmt.Fprintf(&b, ": %s", out.Why)
+		fmt.Fprintf(&b, ": %s", inertLine(out.Why))
 	}
 	b.WriteString("\n")
 	if out.Action == kspec.ActionPlanned || out.Action == kspec.ActionOpened || out.Action == kspec.ActionUpdated {
-		fmt.Fprintf(&b, "\n%s\nbranch %s → %s\n\n", out.Plan.Title, out.Plan.Branch, out.Plan.Base)
+		fmt.Fprintf(&b, "\n%s\nbranch %s → %s\n\n", inertLine(out.Plan.Title), out.Plan.Branch, out.Plan.Base)
 		for _, e := range out.Plan.Edits {
-			b.WriteString(e.Diff)
+			b.WriteString(inert(e.Diff))
 		}
 	}
 	for _, r := range out.Plan.Reasons {
 		what := strings.TrimSpace(r.Object.String() + " " + r.Path)
-		fmt.Fprintf(&b, "not changed: %s: %s\n", what, r.Why)
+		fmt.Fprintf(&b, "not changed: %s: %s\n", inertLine(what), inertLine(r.Why))
 	}
 	return b.String()
 }

@@ -66,9 +66,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 // fail prints an error and what to do about it.
 func (a *app) fail(err error) {
-	_, _ = fmt.Fprintf(a.err, "kspec: error: %v\n", err)
+	_, _ = fmt.Fprintf(a.err, "kspec: error: %s\n", inert(err.Error()))
 	if hint := kspec.HintOf(err); hint != "" {
-		_, _ = fmt.Fprintf(a.err, "kspec: hint: %s\n", hint)
+		_, _ = fmt.Fprintf(a.err, "kspec: hint: %s\n", inert(hint))
 	}
 }
 

@@ -165,7 +165,10 @@ func (f *repoFlags) selected(c *checkout) ([]kspec.Target, error) {
 	}
 	var targets []kspec.Target
 	var errs []error
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(f.specs))) {
+	for n, name := range f.specs {
+		if slices.Contains(f.specs[:n], name) {
+			continue
+		}
 		if i := slices.Index(known, name); i >= 0 {
 			targets = append(targets, c.targets[i])
 			continue

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -96,9 +97,12 @@ NO_COLOR=1 nowhere.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.PersistentFlags().BoolFunc("verbose", "log what kspec does to standard error", func(string) error {
-		a.level.Set(slog.LevelDebug)
-		return nil
+	root.PersistentFlags().BoolFunc("verbose", "log what kspec does to standard error", func(value string) error {
+		on, err := strconv.ParseBool(value)
+		if on {
+			a.level.Set(slog.LevelDebug)
+		}
+		return err
 	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return kspec.WithHint(err, "run \""+cmd.CommandPath()+" --help\"")

@@ -62,6 +62,9 @@ type GitOptions struct {
 	// AuthorName and AuthorEmail sign the commits; "kspec" and
 	// "kspec@localhost" when empty.
 	AuthorName, AuthorEmail string
+	// Transport carries https requests, such as one that trusts a private
+	// certificate authority; http.DefaultTransport when nil.
+	Transport http.RoundTripper
 	// Timeout bounds each exchange with the server; two minutes when 0.
 	Timeout time.Duration
 }
@@ -99,7 +102,7 @@ func NewRepo(o GitOptions) (*Repo, error) {
 	case r.endpoint.Password != "" || r.endpoint.User != "":
 		return nil, kspec.WithHint(errors.New("the address of the repository holds a password"), "give the token in a file")
 	case r.endpoint.Protocol == "https", r.endpoint.Protocol == "http" && isLoopback(r.endpoint.Host):
-		r.client = githttp.NewClient(&http.Client{Transport: http.DefaultTransport, CheckRedirect: sameHost})
+		r.client = githttp.NewClient(&http.Client{Transport: cmp.Or(o.Transport, http.DefaultTransport), CheckRedirect: sameHost})
 		if !o.Token.IsZero() {
 			r.auth = &githttp.BasicAuth{Username: cmp.Or(o.Username, "x-access-token"), Password: o.Token.Reveal()}
 		}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -41,7 +44,7 @@ func (f *repoFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token for Git and the forge (default: $KSPEC_FORGE_TOKEN)")
 	flags.StringVar(&f.sshKeyFile, "ssh-key-file", "", "file with the private key for an ssh URL")
 	flags.StringVar(&f.knownHosts, "ssh-known-hosts-file", "", "file with the host keys that are trusted for an ssh URL")
-	flags.StringVar(&f.caFile, "git-ca-file", "", "PEM file with further certificate authorities of the Git server")
+	flags.StringVar(&f.caFile, "git-ca-file", "", "PEM file with further certificate authorities of the Git server and the forge")
 }
 
 // auth reads the credentials that the flags name.
@@ -74,6 +77,24 @@ func readFlag(flag, file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return data, nil
+}
+
+// transport returns what carries requests to the forge: one that trusts the
+// authorities of --git-ca-file besides those of the machine, nil without any.
+func transport(auth gitsource.Auth) (http.RoundTripper, error) {
+	if len(auth.CABundle) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.AppendCertsFromPEM(auth.CABundle) {
+		return nil, errors.New("--git-ca-file holds no certificate in PEM form")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
 }
 
 // open opens the repo without reading it.

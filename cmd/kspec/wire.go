@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -162,23 +163,32 @@ func (f *forgeFlags) bind(cmd *cobra.Command) {
 
 // forges is every kind of forge. Adding one is a folder below remediate, its
 // exam, and a line here.
-func forges() map[string]func(f *forgeFlags, repo string, token kspec.Secret, log *slog.Logger) (kremediate.Forge, error) {
-	return map[string]func(*forgeFlags, string, kspec.Secret, *slog.Logger) (kremediate.Forge, error){
+func forges() map[string]func(forgeAccess) (kremediate.Forge, error) {
+	return map[string]func(forgeAccess) (kremediate.Forge, error){
 		"github": newGitHub,
 	}
 }
 
 func forgeNames() []string { return slices.Sorted(maps.Keys(forges())) }
 
-func newGitHub(f *forgeFlags, repo string, token kspec.Secret, log *slog.Logger) (kremediate.Forge, error) {
-	api, owner, name, err := github.Parse(repo)
+// forgeAccess is what a kind of forge is opened with.
+type forgeAccess struct {
+	// repo is the address of the config repo, api that of the forge's API or
+	// empty.
+	repo, api string
+	token     kspec.Secret
+	transport http.RoundTripper
+	log       *slog.Logger
+}
+
+func newGitHub(a forgeAccess) (kremediate.Forge, error) {
+	api, owner, name, err := github.Parse(a.repo)
 	if err != nil {
 		return nil, err
 	}
-	if f.url != "" {
-		api = f.url
-	}
-	return github.New(github.Options{BaseURL: api, Owner: owner, Repo: name, Token: token, Log: log})
+	return github.New(github.Options{
+		BaseURL: cmp.Or(a.api, api), Owner: owner, Repo: name, Token: a.token, Transport: a.transport, Log: a.log,
+	})
 }
 
 // onceOptions are for a verb that looks once because a person asked: there is
@@ -203,12 +213,17 @@ func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Optio
 	if err != nil {
 		return err
 	}
-	forge, err := forges()[cmp.Or(f.forge, "github")](f, repo.repo, auth.Token, a.log)
+	transport, err := transport(auth)
+	if err != nil {
+		return err
+	}
+	forge, err := forges()[cmp.Or(f.forge, "github")](forgeAccess{repo.repo, f.url, auth.Token, transport, a.log})
 	if err != nil {
 		return err
 	}
 	git, err := kremediate.NewRepo(kremediate.GitOptions{
-		URL: repo.repo, Token: auth.Token, SSHKey: auth.SSHKey, KnownHosts: auth.KnownHosts, Timeout: repo.timeout,
+		URL: repo.repo, Token: auth.Token, SSHKey: auth.SSHKey, KnownHosts: auth.KnownHosts,
+		Transport: transport, Timeout: repo.timeout,
 	})
 	if err != nil {
 		return err

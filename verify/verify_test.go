@@ -349,6 +349,15 @@ func BenchmarkImage(b *testing.B) {
 	})
 	b.Run("remembered", func(b *testing.B) {
 		v := verify.New(nil, s.options())
+		for _, ref := range refs {
+			if _, err := v.Image(b.Context(), ref, rules); err != nil {
+				b.Fatal(err)
+			}
+		}
+		s.Requests()
 		run(b, func(int) *verify.Verifier { return v })
+		if n := len(s.Requests()); n != 0 {
+			b.Errorf("%d requests for verdicts that were remembered", n)
+		}
 	})
 }

@@ -58,6 +58,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	flags.look.repo.bind(cmd)
 	flags.look.cluster.bind(cmd)
 	flags.look.registries.bind(cmd)
+	flags.look.bindKey(cmd)
 	flags.forge.bind(cmd)
 	f := cmd.Flags()
 	f.IntVar(&flags.look.workers, "concurrency", 8, "dry-runs at a time in one cluster")

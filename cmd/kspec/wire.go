@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -29,8 +31,39 @@ type lookFlags struct {
 	cluster clusterFlags
 	output  string
 	workers int
+	keyFile string
 
 	registries registryFlags
+}
+
+func (f *lookFlags) bindKey(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with a secret of 32 bytes or more: it makes the tags of secret values the same in every run, and what kspec remembers in pull requests cannot be forged")
+}
+
+// readKey reads the key, the zero Secret without a file.
+func (f *lookFlags) readKey() (kspec.Secret, error) {
+	if f.keyFile == "" {
+		return kspec.Secret{}, nil
+	}
+	data, err := os.ReadFile(f.keyFile)
+	if err != nil {
+		return kspec.Secret{}, fmt.Errorf("--key-file: %w", err)
+	}
+	if len(data) < 32 {
+		return kspec.Secret{}, kspec.WithHint(fmt.Errorf("--key-file: %s holds %d bytes, want 32 or more", f.keyFile, len(data)),
+			"make one with \"openssl rand -hex 32\"")
+	}
+	return kspec.NewSecret(string(data)), nil
+}
+
+// derive returns the key for one purpose, nil of no key.
+func derive(key kspec.Secret, purpose string) []byte {
+	if key.IsZero() {
+		return nil
+	}
+	mac := hmac.New(sha256.New, []byte(key.Reveal()))
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil)
 }
 
 // registryFlags say how to reach image registries.
@@ -51,6 +84,7 @@ func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.repo.bind(cmd)
 	f.cluster.bind(cmd)
 	f.registries.bind(cmd)
+	f.bindKey(cmd)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
 	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
 }
@@ -68,6 +102,7 @@ type wiring struct {
 	clusters   *clusters
 	checkout   *checkout
 	reconciler *kspec.Reconciler
+	key        kspec.Secret
 }
 
 // wire opens the repo, reads it and puts together the stages that look. With
@@ -101,6 +136,10 @@ func (f *lookFlags) stages(a *app) (*wiring, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := f.readKey()
+	if err != nil {
+		return nil, err
+	}
 	source, err := f.repo.open(a)
 	if err != nil {
 		return nil, err
@@ -109,11 +148,14 @@ func (f *lookFlags) stages(a *app) (*wiring, error) {
 	return &wiring{
 		source:   source,
 		clusters: reach,
+		key:      key,
 		reconciler: &kspec.Reconciler{
 			Source:   source,
 			Renderer: render.New(render.Options{}),
 			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
-			Detector: compare.New(reach, compare.Options{Workers: f.workers, Log: a.log}),
+			Detector: compare.New(reach, compare.Options{
+				Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
+			}),
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
 		},
 	}, nil
@@ -201,6 +243,7 @@ func onceOptions(dryRun bool) kremediate.Options {
 // then prints the plan as if there were no pull request yet.
 func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Options) error {
 	o.Log = a.log
+	o.Key = derive(w.key, "memory in pull requests")
 	if o.DryRun && isPath(repo.repo) {
 		w.reconciler.Remediator = kremediate.New(nil, nil, w.reconciler.Renderer, o)
 		return nil

@@ -3,7 +3,6 @@ package gitsource
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,107 +11,49 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
-)
 
-// A pack is read whole before anything is unpacked, and looked through for
-// what it would unpack to: a few bytes of zlib or of delta can stand for
-// gigabytes, and go-git unpacks whatever the pack announces.
+	"github.com/cloudcwfranck/kspec/internal/pack"
+)
 
 // bytesPerEntry is what one entry of a tree object takes at most.
 const bytesPerEntry = maxName + 32
 
-// readPack reads a pack up to its limit.
-func readPack(r io.Reader, l Limits) ([]byte, error) {
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(r, l.PackBytes+1)); err != nil {
-		return nil, err
+// readPack reads a pack that can be unpacked within the limits.
+func readPack(ctx context.Context, r io.Reader, l Limits) ([]byte, error) {
+	b, err := pack.Read(ctx, r, pack.Limits{
+		Bytes: l.PackBytes,
+		// Each entry has one object at most; a root tree, commits and tags
+		// come on top.
+		Objects:     int64(l.Files) + maxCommits,
+		ObjectBytes: l.ObjectBytes,
+		TotalBytes:  l.TreeBytes + int64(l.Files)*bytesPerEntry,
+	})
+	var beyond *pack.LimitError
+	if !errors.As(err, &beyond) {
+		return b, err
 	}
-	if int64(b.Len()) > l.PackBytes {
+	switch beyond.Limit {
+	case "Bytes":
 		return nil, &LimitError{Limit: "PackBytes", Max: l.PackBytes}
+	case "Objects":
+		return nil, &LimitError{Limit: "Files", Max: int64(l.Files)}
+	case "TotalBytes":
+		return nil, &LimitError{Limit: "TreeBytes", Max: l.TreeBytes}
+	default:
+		return nil, &LimitError{Limit: beyond.Limit, Max: beyond.Max}
 	}
-	return b.Bytes(), nil
-}
-
-// checkPack makes sure that unpacking stays within the limits.
-func checkPack(ctx context.Context, pack []byte, l Limits) error {
-	s := packfile.NewScanner(bytes.NewReader(pack))
-	_, count, err := s.Header()
-	if err != nil {
-		return malformed(err)
-	}
-	// Each entry has one object at most; a root tree, commits and tags come on top.
-	if int64(count) > int64(l.Files)+maxCommits {
-		return &LimitError{Limit: "Files", Max: int64(l.Files)}
-	}
-	total, most := int64(0), l.TreeBytes+int64(l.Files)*bytesPerEntry
-	for range count {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		size, err := nextSize(s)
-		if err != nil {
-			return malformed(err)
-		}
-		if size > l.ObjectBytes {
-			return &LimitError{Limit: "ObjectBytes", Max: l.ObjectBytes}
-		}
-		if total += size; total > most {
-			return &LimitError{Limit: "TreeBytes", Max: l.TreeBytes}
-		}
-	}
-	return nil
-}
-
-// nextSize returns the size that the next object announces. The unpacker
-// refuses objects that turn out bigger.
-func nextSize(s *packfile.Scanner) (int64, error) {
-	h, err := s.NextObjectHeader()
-	if err != nil {
-		return 0, err
-	}
-	if !h.Type.IsDelta() {
-		return h.Length, nil
-	}
-	var d deltaHeader
-	if _, _, err := s.NextObject(&d); err != nil {
-		return 0, err
-	}
-	_, n := binary.Uvarint(d.b)
-	size, m := binary.Uvarint(d.b[max(n, 0):])
-	if n <= 0 || m <= 0 || size > 1<<62 {
-		return 0, errors.New("delta without sizes")
-	}
-	return max(int64(size), h.Length), nil
-}
-
-// deltaHeader keeps the first bytes of a delta, which hold the sizes of what
-// it applies to and of what comes out, as little-endian base 128 numbers.
-type deltaHeader struct{ b []byte }
-
-// Write implements [io.Writer] and never fails.
-func (d *deltaHeader) Write(p []byte) (int, error) {
-	const most = 2 * binary.MaxVarintLen64
-	d.b = append(d.b, p[:min(len(p), most-len(d.b))]...)
-	return len(p), nil
-}
-
-func malformed(err error) error {
-	if errors.Is(err, packfile.ErrMalformedPackFile) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", packfile.ErrMalformedPackFile, err)
 }
 
 // unpack returns the objects of a pack, under the names that their contents
 // give them.
-func unpack(pack []byte, base chain) (*memory.Storage, error) {
+func unpack(content []byte, base chain) (*memory.Storage, error) {
 	m := memory.NewStorage()
-	p, err := packfile.NewParserWithStorage(packfile.NewScanner(bytes.NewReader(pack)), onTop{m, base})
+	p, err := packfile.NewParserWithStorage(packfile.NewScanner(bytes.NewReader(content)), onTop{m, base})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := p.Parse(); err != nil {
-		return nil, malformed(err)
+		return nil, pack.Malformed(err)
 	}
 	return m, nil
 }
@@ -133,8 +74,8 @@ func (o onTop) EncodedObject(t plumbing.ObjectType, h plumbing.Hash) (plumbing.E
 }
 
 // standalone returns the pack with no difference to base left in it.
-func standalone(pack []byte, base chain) ([]byte, error) {
-	m, err := unpack(pack, base)
+func standalone(content []byte, base chain) ([]byte, error) {
+	m, err := unpack(content, base)
 	if err != nil {
 		return nil, err
 	}

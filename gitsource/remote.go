@@ -213,11 +213,7 @@ func (r *remote) ask(ctx context.Context, session transport.UploadPackSession, r
 	case req.Capabilities.Supports(capability.Sideband):
 		content = sideband.NewDemuxer(sideband.Sideband, resp)
 	}
-	pack, err := readPack(content, r.limits)
-	if err != nil {
-		return nil, err
-	}
-	return pack, checkPack(ctx, pack, r.limits)
+	return readPack(ctx, content, r.limits)
 }
 
 // follow asks whether a branch that moved may be followed, when it was not

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/internal/pack"
 )
 
 // This is the only file of kspec that writes to Git. Its rules:
@@ -81,8 +82,11 @@ type Repo struct {
 // errMoved says that a ref held something else than expected.
 var errMoved = errors.New("the branch was moved by somebody else")
 
-// maxPack bounds what one fetch may send, as much as is read of a config repo.
-const maxPack = 100 << 20
+// fetchLimits bound what one fetch may cost, as much as is read of a config
+// repo.
+func fetchLimits() pack.Limits {
+	return pack.Limits{Bytes: 100 << 20, Objects: 100_000, ObjectBytes: 64 << 20, TotalBytes: 512 << 20}
+}
 
 // NewRepo returns the repository at o.URL. It does not connect yet.
 func NewRepo(o GitOptions) (*Repo, error) {
@@ -226,7 +230,11 @@ func (r *Repo) fetch(ctx context.Context, commits ...plumbing.Hash) (*memory.Sto
 	}
 	defer func() { _ = resp.Close() }()
 	store := memory.NewStorage()
-	if err := packfile.UpdateObjectStorage(store, io.LimitReader(demux(req.Capabilities, resp), maxPack)); err != nil {
+	content, err := pack.Read(ctx, demux(req.Capabilities, resp), fetchLimits())
+	if err != nil {
+		return nil, gitError("fetch", err)
+	}
+	if err := packfile.UpdateObjectStorage(store, bytes.NewReader(content)); err != nil {
 		return nil, gitError("fetch", err)
 	}
 	return store, nil
@@ -284,11 +292,11 @@ func (r *Repo) send(ctx context.Context, branch string, old plumbing.Hash, c com
 			return err
 		}
 	} else {
-		var pack bytes.Buffer
-		if _, err := packfile.NewEncoder(&pack, c.store, false).Encode(c.objects, 0); err != nil {
+		var content bytes.Buffer
+		if _, err := packfile.NewEncoder(&content, c.store, false).Encode(c.objects, 0); err != nil {
 			return err
 		}
-		req.Packfile = io.NopCloser(&pack)
+		req.Packfile = io.NopCloser(&content)
 	}
 	_, err = session.ReceivePack(ctx, req)
 	return err

@@ -149,10 +149,15 @@ func verdict(rep kspec.Report) string {
 	if len(open) == 0 {
 		return fmt.Sprintf("nothing found wrong in %s, but the look was not complete", objects)
 	}
-	return wrong(rep, open) + ": " + severities(open)
+	what, n := wrong(rep, open)
+	if n == len(open) {
+		return what + ": " + severities(open)
+	}
+	return what + ": " + severities(open) + " findings" // more than one of an object
 }
 
-func wrong(rep kspec.Report, open []kspec.Finding) string {
+// wrong names what is wrong, and counts it.
+func wrong(rep kspec.Report, open []kspec.Finding) (what string, n int) {
 	drifted := map[kspec.ObjectID]bool{}
 	var violations, unsigned int
 	for _, f := range open {
@@ -175,7 +180,7 @@ func wrong(rep kspec.Report, open []kspec.Finding) string {
 	if unsigned > 0 {
 		parts = append(parts, plural(unsigned, "unsigned image"))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, ", "), len(drifted) + violations + unsigned
 }
 
 // severities counts findings, the gravest first.

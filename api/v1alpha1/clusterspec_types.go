@@ -103,7 +103,8 @@ type Delivery struct {
 
 // Manifest is a folder that the engine deploys.
 type Manifest struct {
-	// path is a folder of the repo: a Kustomize overlay, or plain manifests.
+	// path is a folder of the repo: a Kustomize overlay, or plain manifests,
+	// which are read with their sub-folders, as Flux reads them.
 	// +kubebuilder:validation:MinLength=1
 	Path string `json:"path"`
 	// fieldManager is the manager that applies this folder, delivery's when

@@ -226,6 +226,19 @@ func (s *Source) Branch() string {
 	return s.branch
 }
 
+// Dir returns the folder of the clone that is read, and "" for a repository on
+// a server.
+func (s *Source) Dir() string {
+	switch r := s.reader.(type) {
+	case *local:
+		return r.dir
+	case *worktree:
+		return r.dir
+	default:
+		return ""
+	}
+}
+
 // String returns the address of the repository, without credentials.
 func (s *Source) String() string { return s.repo.String() }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -44,7 +45,7 @@ clone instead, where Flux or Argo CD deploy them from.`,
 					return err
 				}
 				if write {
-					err = writeDelivery(repo.repo, t, want)
+					err = writeDelivery(source.dir(), t, want)
 				} else {
 					err = a.printObjects(want, printed)
 					printed = printed || len(want.Objects) > 0
@@ -97,13 +98,16 @@ func unknownText(u kspec.Unknown) string {
 // writeDelivery makes the delivery path of a clone on disk hold the rendered
 // policies. What kspec rendered there before and does not render any more is
 // deleted; files of others stay.
-func writeDelivery(repo string, t kspec.Target, want kspec.Desired) error {
+func writeDelivery(dir string, t kspec.Target, want kspec.Desired) error {
 	if t.Delivery.Path == "" {
 		return kspec.WithHint(fmt.Errorf("ClusterSpec %s has no delivery path to write to", t.Name), "set spec.delivery.path")
 	}
-	root, err := os.OpenRoot(repo)
+	if dir == "" {
+		return kspec.WithHint(errors.New("--write needs a clone to write to"), "give --repo the path of a clone")
+	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return kspec.WithHint(fmt.Errorf("--write needs a clone: %w", err), "give --repo the path of a clone")
+		return err
 	}
 	defer func() { _ = root.Close() }()
 	rendered := map[string]bool{}

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ import (
 // mean the same for every verb.
 type repoFlags struct {
 	repo, branch, revision string
+	given                  func() bool // whether --repo was given
 	worktree               bool
 	specs                  []string
 	cacheDir               string
@@ -34,7 +37,9 @@ type repoFlags struct {
 
 func (f *repoFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.repo, "repo", ".", "config repo: an https or ssh URL, or the path of a clone")
+	flags.StringVar(&f.repo, "repo", ".", "config repo: an https or ssh URL, the path of a clone, or of a folder in one that is then the root (default: the clone around the current folder)")
+	flags.Lookup("repo").DefValue = ""
+	f.given = func() bool { return flags.Changed("repo") }
 	flags.StringVar(&f.branch, "branch", "", "branch to read (default: HEAD of the clone, or the default branch of the URL)")
 	flags.StringVar(&f.revision, "revision", "", "commit to read instead of the head of the branch")
 	flags.BoolVar(&f.worktree, "worktree", false, "read what is not committed yet; --repo must be a clone")
@@ -97,16 +102,84 @@ func transport(auth gitsource.Auth) (http.RoundTripper, error) {
 	return t, nil
 }
 
+// configRepo is the config repo, rooted where its documents take it to be.
+type configRepo struct {
+	*gitsource.Source
+	// root is the folder of the repository that is the root of the config
+	// repo; "." is all of it.
+	root string
+}
+
+var _ kspec.Fetcher = configRepo{}
+
+// Head is that of the source, below the root.
+func (r configRepo) Head(ctx context.Context) (kspec.Tree, error) { return r.below(r.Source.Head(ctx)) }
+
+// Fetch implements [kspec.Fetcher].
+func (r configRepo) Fetch(ctx context.Context, t kspec.Target) (kspec.Tree, error) {
+	return r.below(r.Source.Fetch(ctx, t))
+}
+
+func (r configRepo) below(tree kspec.Tree, err error) (kspec.Tree, error) {
+	if err != nil || r.root == "." {
+		return tree, err
+	}
+	if _, err := fs.Stat(tree.FS, r.root); err != nil {
+		return tree, kspec.WithHint(fmt.Errorf("folder %s is not in %s: %w", r.root, tree.Revision, err), "commit it, or read it with --worktree")
+	}
+	tree.FS, err = fs.Sub(tree.FS, r.root)
+	return tree, err
+}
+
+// dir returns the folder of this machine that is the root of the config repo,
+// and "" when the repo is on a server.
+func (r configRepo) dir() string {
+	if r.Dir() == "" {
+		return ""
+	}
+	return filepath.Join(r.Dir(), filepath.FromSlash(r.root))
+}
+
 // open opens the repo without reading it.
-func (f *repoFlags) open(a *app) (*gitsource.Source, error) {
+func (f *repoFlags) open(a *app) (configRepo, error) {
 	auth, err := f.auth()
 	if err != nil {
-		return nil, err
+		return configRepo{}, err
 	}
-	return gitsource.New(f.repo, gitsource.Options{
+	source, err := gitsource.New(f.repo, gitsource.Options{
 		Branch: f.branch, Revision: f.revision, Worktree: f.worktree, CacheDir: f.cacheDir,
 		Auth: auth, Timeout: f.timeout, Log: a.log,
 	})
+	if err != nil {
+		return configRepo{}, err
+	}
+	r := configRepo{source, "."}
+	if source.Dir() != "" && f.given() {
+		r.root, err = relative(source.Dir(), f.repo)
+	}
+	return r, err
+}
+
+// relative returns where in the clone a folder lies, with slashes.
+func relative(clone, folder string) (string, error) {
+	clone, err := realPath(clone)
+	if err != nil {
+		return "", err
+	}
+	folder, err = realPath(folder)
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(clone, folder)
+	return filepath.ToSlash(rel), err
+}
+
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // checkout is the config repo at one revision, decoded.
@@ -119,7 +192,7 @@ type checkout struct {
 }
 
 // read fetches the head of the repo and decodes its documents.
-func (f *repoFlags) read(ctx context.Context, source *gitsource.Source) (*checkout, error) {
+func (f *repoFlags) read(ctx context.Context, source configRepo) (*checkout, error) {
 	tree, err := source.Head(ctx)
 	if err != nil {
 		return nil, err

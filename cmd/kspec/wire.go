@@ -17,7 +17,6 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/compare"
-	"github.com/cloudcwfranck/kspec/gitsource"
 	kremediate "github.com/cloudcwfranck/kspec/remediate"
 	"github.com/cloudcwfranck/kspec/remediate/github"
 	"github.com/cloudcwfranck/kspec/render"
@@ -98,7 +97,7 @@ func (f *lookFlags) check() error {
 
 // wiring is the stages, put together.
 type wiring struct {
-	source     *gitsource.Source
+	source     configRepo
 	clusters   *clusters
 	checkout   *checkout
 	reconciler *kspec.Reconciler

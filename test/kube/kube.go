@@ -87,21 +87,6 @@ func (c *Cluster) WriteKubeconfig(t testing.TB) string {
 	return file
 }
 
-// Start starts a cluster that ends with the test.
-func Start(t testing.TB) *Cluster {
-	t.Helper()
-	c, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
 var shared struct {
 	sync.Mutex
 	cluster *Cluster

@@ -112,9 +112,6 @@ func (d *Doc) Decode(v any) error {
 	return d.root.Decode(v)
 }
 
-// Text returns the text of the document.
-func (d *Doc) Text() string { return d.text }
-
 // Set gives the value at path, and makes what is missing on the way there.
 func (d *Doc) Set(path kspec.Path, value any) error {
 	if len(path) == 0 {

@@ -81,6 +81,11 @@ type Finding struct {
 	// Fingerprint is equal for two findings exactly when verdict, object,
 	// paths, desired and live values are equal. See [Finding.Fingerprinted].
 	Fingerprint string `json:"fingerprint"`
+	// FirstSeen is when the first of the looks that saw the finding in a row
+	// began, and Seen how many they are. Both are zero when nobody remembers:
+	// see [Recorder].
+	FirstSeen time.Time `json:"firstSeen,omitzero"`
+	Seen      int       `json:"seen,omitempty"`
 }
 
 // Field is one difference inside an object. Secret-like values are replaced by
@@ -104,6 +109,12 @@ type Field struct {
 	Time        time.Time `json:"time,omitzero"`
 	// ByPerson is true when Manager is a tool that people use by hand.
 	ByPerson bool `json:"byPerson,omitempty"`
+	// AppliedAfter is true when the applier of the object wrote it after
+	// Manager did, and left the field as it is.
+	AppliedAfter bool `json:"appliedAfter,omitempty"`
+	// Principal is the account that wrote the field last, as an audit log of
+	// the API server has it; empty without one.
+	Principal string `json:"principal,omitempty"`
 	// Redacted is true when the values were replaced by tags.
 	Redacted bool `json:"redacted,omitempty"`
 }

@@ -123,7 +123,18 @@ type Object struct {
 	// FieldManager is the name under which the delivery engine applies the
 	// object, and under which kspec dry-runs it.
 	FieldManager string
+	// Unit is what of the engine applies the object; zero when nobody said.
+	Unit UnitRef
+	// Digest, when it is not zero, is equal for objects that are equal in all
+	// of the above, and only for them. It saves work and changes no result.
+	Digest Digest
 }
+
+// Digest is the beginning of a SHA-256.
+type Digest [16]byte
+
+// IsZero reports whether there is no digest.
+func (d Digest) IsZero() bool { return d == Digest{} }
 
 // ID returns the identity of the object.
 func (o Object) ID() ObjectID { return IDOf(o.Unstructured) }

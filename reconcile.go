@@ -1,8 +1,10 @@
 package kspec
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -101,13 +103,17 @@ func (f NotifierFunc) Notify(ctx context.Context, e Event) error { return f(ctx,
 
 // Reconciler leads one target through the stages. Source, Renderer, Verifier
 // and Detector are required by Look; Remediator and Notifier by Reconcile.
+// Recorder may be nil.
 type Reconciler struct {
 	Source     Fetcher
 	Renderer   Renderer
 	Verifier   Verifier
 	Detector   Detector
+	Recorder   Recorder
 	Remediator Remediator
 	Notifier   Notifier
+	// Log gets what does not keep a look from going on; nil means slog.Default.
+	Log *slog.Logger
 	// Now stamps events about failures; nil means time.Now.
 	Now func() time.Time
 }
@@ -133,7 +139,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, t Target) (Report, Outcome, 
 	return rep, out, errors.Join(err, r.tell(ctx, t, outcome(t, rep, out, err, r.now())...))
 }
 
-// Look fetches, renders, verifies and compares, and changes nothing.
+// Look fetches, renders, verifies, compares and takes note, and changes nothing
+// else. History that cannot be written is logged: the look counts all the same.
 func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error) {
 	tree, err := r.Source.Fetch(ctx, t)
 	if err != nil {
@@ -152,7 +159,19 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	rep.Unknown = append(rep.Unknown, unknown...)
-	return want, rep.With(bad...), nil
+	return want, r.record(ctx, t, rep.With(bad...)), nil
+}
+
+func (r *Reconciler) record(ctx context.Context, t Target, rep Report) Report {
+	if r.Recorder == nil {
+		return rep
+	}
+	recorded, err := r.Recorder.Record(ctx, t, rep)
+	if err != nil {
+		cmp.Or(r.Log, slog.Default()).ErrorContext(ctx, "history not written", "target", t, "error", err, "hint", HintOf(err))
+		return rep
+	}
+	return recorded
 }
 
 func (r *Reconciler) now() time.Time {

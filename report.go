@@ -15,6 +15,9 @@ type Report struct {
 	Revision  Revision
 	StartedAt time.Time
 	Duration  time.Duration
+	// ObservedAt is the time since which the cluster has been watched without
+	// a gap, or read: nothing in the report is older. It is zero for StartedAt.
+	ObservedAt time.Time
 	// Findings are sorted by object, verdict and first path.
 	Findings []Finding
 	// Unknown is what could not be looked at.
@@ -34,6 +37,11 @@ type Coverage struct {
 	// that an exemption covers.
 	Suppressed int
 	Waived     int
+	// CrossChecked counts objects that were in sync by fields and were looked
+	// at by a dry run, too, and Disagreed those of which the dry run said
+	// something else; it then counts.
+	CrossChecked int
+	Disagreed    int
 }
 
 // Requests counts API requests by verb.

@@ -69,6 +69,15 @@ type Overlay struct {
 	FieldManager string
 	// Namespace is given to namespaced objects that name none.
 	Namespace string
+	// Unit is what of the engine deploys the folder; zero when nobody said.
+	Unit UnitRef
+}
+
+// UnitRef names the unit of a delivery engine that applies a folder: a Flux
+// Kustomization or an Argo CD Application.
+type UnitRef struct {
+	Namespace string
+	Name      string
 }
 
 // Engine is what applies merged changes to the cluster.
@@ -102,6 +111,8 @@ type Delivery struct {
 	Path string
 	// FieldManager is never empty.
 	FieldManager string
+	// Unit is what of the engine deploys Path; zero when nobody said.
+	Unit UnitRef
 }
 
 // Selector matches objects; empty fields match anything.
@@ -131,8 +142,26 @@ func (s Selector) Matches(id ObjectID, labels map[string]string) bool {
 
 // DriftRules say which differences matter.
 type DriftRules struct {
-	Ignore  []IgnoreRule
+	Ignore   []IgnoreRule
+	Severity []SeverityRule
+	// Secrets are places that hold a secret, besides those that kspec knows.
+	Secrets []Places
 	Confirm Confirm
+}
+
+// Places are fields of objects.
+type Places struct {
+	// Paths are JSON pointers, plain or with list keys
+	// ("/spec/containers/[name=app]/resources"); each covers what lies below.
+	Paths    []string
+	Selector Selector
+}
+
+// SeverityRule says how bad a difference is at some places. The last rule that
+// matches a field decides, before what kspec knows by itself.
+type SeverityRule struct {
+	Places
+	Severity Severity
 }
 
 // IgnoreRule removes differences from the report until it expires.

@@ -210,7 +210,9 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 			names = append(names, name)
 		}
 		templates = append(templates, p.template.Name)
-		j.objects = append(j.objects, item{Object: kspec.Object{Unstructured: p.Unstructured, Source: src, FieldManager: j.target.Delivery.FieldManager}})
+		j.objects = append(j.objects, item{Object: kspec.Object{
+			Unstructured: p.Unstructured, Source: src, FieldManager: j.target.Delivery.FieldManager, Unit: j.target.Delivery.Unit,
+		}})
 	}
 	if dir == "" || len(files) == 0 && !j.wasDelivered(dir) {
 		return nil, nil

@@ -140,7 +140,7 @@ func (f *folder) read(name string) ([]kspec.Object, error) {
 
 func (f *folder) add(u *unstructured.Unstructured, src kspec.Source) {
 	f.objects = append(f.objects, item{
-		Object:    kspec.Object{Unstructured: u, Source: src, FieldManager: f.overlay.FieldManager},
+		Object:    kspec.Object{Unstructured: u, Source: src, FieldManager: f.overlay.FieldManager, Unit: f.overlay.Unit},
 		namespace: f.overlay.Namespace,
 	})
 }

@@ -99,6 +99,20 @@ type Delivery struct {
 	// for none.
 	// +optional
 	FieldManager string `json:"fieldManager,omitempty"`
+	// ref names the Flux Kustomization or the Argo CD Application that deploys
+	// path. kspec reads from it what the engine leaves alone, and which objects
+	// it would delete.
+	// +optional
+	Ref *UnitRef `json:"ref,omitempty"`
+}
+
+// UnitRef names a Flux Kustomization or an Argo CD Application.
+type UnitRef struct {
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// namespace is flux-system for flux and argocd for argocd when absent.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // Manifest is a folder that the engine deploys.
@@ -115,6 +129,11 @@ type Manifest struct {
 	// does.
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
+	// ref names the Flux Kustomization or the Argo CD Application that deploys
+	// this folder. kspec reads from it what the engine leaves alone, and which objects
+	// it would delete.
+	// +optional
+	Ref *UnitRef `json:"ref,omitempty"`
 }
 
 // PolicyTemplateUse is a template and the parameters given to it.
@@ -214,6 +233,14 @@ type Drift struct {
 	// ignore removes differences from the report.
 	// +optional
 	Ignore []IgnoreRule `json:"ignore,omitempty"`
+	// severity says how bad differences are at some places; the last rule that
+	// matches decides.
+	// +optional
+	Severity []SeverityRule `json:"severity,omitempty"`
+	// secrets are places whose values are secret, besides Secrets and what is
+	// named like one. Their values never leave the comparison.
+	// +optional
+	Secrets []Places `json:"secrets,omitempty"`
 	// confirm says how often and how long drift must be seen before anything
 	// is opened because of it.
 	// +optional
@@ -238,6 +265,24 @@ type IgnoreRule struct {
 	Reason string `json:"reason"`
 	// expiresAt is when the rule ends.
 	ExpiresAt metav1.Time `json:"expiresAt"`
+}
+
+// Places are fields of objects.
+type Places struct {
+	// paths are JSON pointers, plain or with list keys such as
+	// /spec/containers/[name=app]/resources; each covers what lies below.
+	// +kubebuilder:validation:MinItems=1
+	Paths []string `json:"paths"`
+	// selector says of which objects; absent means all.
+	// +optional
+	Selector Selector `json:"selector,omitempty"`
+}
+
+// SeverityRule says how bad differences are at some places.
+type SeverityRule struct {
+	Places `json:",inline"`
+	// +kubebuilder:validation:Enum=low;medium;high;critical
+	Severity string `json:"severity"`
 }
 
 // Selector matches objects; absent fields match anything.

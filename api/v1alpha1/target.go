@@ -35,6 +35,7 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 	for _, m := range spec.Manifests {
 		t.Overlays = append(t.Overlays, kspec.Overlay{
 			Path: m.Path, FieldManager: or(m.FieldManager, t.Delivery.FieldManager), Namespace: m.Namespace,
+			Unit: m.Ref.noun(t.Delivery.Engine),
 		})
 	}
 	var err error
@@ -82,7 +83,17 @@ func (e Enforcement) mode() kspec.Enforcement {
 
 func (d Delivery) noun() kspec.Delivery {
 	engine := kspec.Engine(or(d.Engine, string(kspec.NoEngine)))
-	return kspec.Delivery{Engine: engine, Path: d.Path, FieldManager: or(d.FieldManager, engine.DefaultFieldManager())}
+	return kspec.Delivery{
+		Engine: engine, Path: d.Path, FieldManager: or(d.FieldManager, engine.DefaultFieldManager()), Unit: d.Ref.noun(engine),
+	}
+}
+
+func (r *UnitRef) noun(engine kspec.Engine) kspec.UnitRef {
+	if r == nil {
+		return kspec.UnitRef{}
+	}
+	usual := map[kspec.Engine]string{kspec.Flux: "flux-system", kspec.ArgoCD: "argocd"}
+	return kspec.UnitRef{Namespace: or(r.Namespace, usual[engine]), Name: r.Name}
 }
 
 func (i Images) rules() kspec.ImageRules {
@@ -109,7 +120,17 @@ func (d Drift) rules(src kspec.Source) kspec.DriftRules {
 			Reason: rule.Reason, ExpiresAt: rule.ExpiresAt.UTC(), Source: src,
 		})
 	}
+	for _, rule := range d.Severity {
+		out.Severity = append(out.Severity, kspec.SeverityRule{Places: rule.noun(), Severity: kspec.Severity(rule.Severity)})
+	}
+	for _, places := range d.Secrets {
+		out.Secrets = append(out.Secrets, places.noun())
+	}
 	return out
+}
+
+func (p Places) noun() kspec.Places {
+	return kspec.Places{Paths: p.Paths, Selector: kspec.Selector(p.Selector)}
 }
 
 func (r Remediation) rules() kspec.RemediationRules {

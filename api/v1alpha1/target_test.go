@@ -61,8 +61,11 @@ func TestTargetHoldsEveryField(t *testing.T) {
 			{Name: "security-baseline", Parameters: map[string]any{"level": "restricted"}},
 			{Name: "require-limits", Parameters: map[string]any{"maxMemory": "2Gi", "exempt": []any{"kube-system"}}},
 		},
-		Overlays: []kspec.Overlay{{Path: "apps/overlays/prod", FieldManager: "team-controller", Namespace: "web"}},
-		Delivery: kspec.Delivery{Engine: kspec.Flux, Path: "clusters/prod-eu/policies", FieldManager: "kustomize-controller"},
+		Overlays: []kspec.Overlay{{Path: "apps/overlays/prod", FieldManager: "team-controller", Namespace: "web", Unit: kspec.UnitRef{Namespace: "team-flux", Name: "apps"}}},
+		Delivery: kspec.Delivery{
+			Engine: kspec.Flux, Path: "clusters/prod-eu/policies", FieldManager: "kustomize-controller",
+			Unit: kspec.UnitRef{Namespace: "flux-system", Name: "policies"},
+		},
 		Images: kspec.ImageRules{RequireSignatures: true, DenyOnError: true, Signatures: []kspec.SignatureRule{{
 			Match: []string{"ghcr.io/acme/**"}, All: true,
 			Authorities: []kspec.Authority{{Name: "release", Keys: []string{publicKey}}},
@@ -76,6 +79,14 @@ func TestTargetHoldsEveryField(t *testing.T) {
 				Manager: "vpa", Reason: "the autoscaler sets them",
 				ExpiresAt: time.Date(2030, 1, 31, 11, 0, 0, 0, time.UTC), Source: src,
 			}},
+			Severity: []kspec.SeverityRule{{
+				Places: kspec.Places{Paths: []string{"/spec/replicas"}, Selector: kspec.Selector{
+					Group: "apps", Kind: "Deployment", Namespace: "web", Name: "web", Labels: map[string]string{"tier": "front"},
+				}}, Severity: kspec.High,
+			}},
+			Secrets: []kspec.Places{{Paths: []string{"/spec/license"}, Selector: kspec.Selector{
+				Group: "example.com", Kind: "License", Namespace: "web", Name: "web", Labels: map[string]string{"tier": "front"},
+			}}},
 			Confirm: kspec.Confirm{Observations: 3, For: 90 * time.Second},
 		},
 		Remediation: kspec.RemediationRules{

@@ -83,6 +83,7 @@ func (v *validator) clusterSpec(s *ClusterSpecSpec) {
 	for i, m := range s.Manifests {
 		v.check(fmt.Sprintf("spec.manifests[%d].path", i), checkPath(m.Path))
 		v.names(fmt.Sprintf("spec.manifests[%d].namespace", i), m.Namespace)
+		v.unit(fmt.Sprintf("spec.manifests[%d].ref", i), m.Ref, s.Delivery.Engine)
 	}
 	if scope := s.NamespaceScope; scope != nil {
 		v.eachName("spec.namespaceScope.includeNamespaces", scope.IncludeNamespaces)
@@ -93,6 +94,12 @@ func (v *validator) clusterSpec(s *ClusterSpecSpec) {
 	}
 	for i, rule := range s.Drift.Ignore {
 		v.ignore(fmt.Sprintf("spec.drift.ignore[%d]", i), rule)
+	}
+	for i, rule := range s.Drift.Severity {
+		v.places(fmt.Sprintf("spec.drift.severity[%d]", i), rule.Places)
+	}
+	for i, places := range s.Drift.Secrets {
+		v.places(fmt.Sprintf("spec.drift.secrets[%d]", i), places)
 	}
 	for i, label := range s.Remediation.Labels {
 		v.check(fmt.Sprintf("spec.remediation.labels[%d]", i), checkLabel(label))
@@ -107,6 +114,7 @@ func (v *validator) clusterSpec(s *ClusterSpecSpec) {
 func (v *validator) delivery(s *ClusterSpecSpec) {
 	const at = "spec.delivery.path"
 	dir := s.Delivery.Path
+	v.unit("spec.delivery.ref", s.Delivery.Ref, s.Delivery.Engine)
 	if dir == "" {
 		return
 	}
@@ -142,6 +150,23 @@ func (v *validator) ignore(at string, rule IgnoreRule) {
 		v.check(fmt.Sprintf("%s.paths[%d]", at, i), err)
 	}
 	v.labels(at+".selector.labels", rule.Selector.Labels)
+}
+
+func (v *validator) places(at string, p Places) {
+	for i, path := range p.Paths {
+		_, err := kspec.ParsePath(path)
+		v.check(fmt.Sprintf("%s.paths[%d]", at, i), err)
+	}
+	v.labels(at+".selector.labels", p.Selector.Labels)
+}
+
+func (v *validator) unit(at string, ref *UnitRef, engine string) {
+	if ref == nil {
+		return
+	}
+	v.checkf(engine == "" || kspec.Engine(engine) == kspec.NoEngine, at, "of no use, because delivery.engine is none")
+	v.names(at+".name", ref.Name)
+	v.names(at+".namespace", ref.Namespace)
 }
 
 func (v *validator) clusterTarget(s *ClusterTargetSpec) {

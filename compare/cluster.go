@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -43,6 +44,7 @@ var _ Clusters = ClustersFunc(nil)
 type Cluster struct {
 	name      string
 	client    dynamic.Interface
+	metadata  metadata.Interface
 	discovery discovery.DiscoveryInterface
 	mapper    meta.RESTMapper
 }
@@ -64,6 +66,9 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
 	if c.client, err = dynamic.NewForConfigAndClient(cfg, http); err != nil {
+		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
+	}
+	if c.metadata, err = metadata.NewForConfigAndClient(cfg, http); err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
 	if c.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(cfg, http); err != nil {
@@ -137,6 +142,11 @@ func (c *Cluster) get(ctx context.Context, r endpoint, name string) (*unstructur
 // page returns up to limit objects from where token points to.
 func (c *Cluster) page(ctx context.Context, r endpoint, limit int64, token string) (*unstructured.UnstructuredList, error) {
 	return c.at(r).List(ctx, metav1.ListOptions{Limit: limit, Continue: token})
+}
+
+// metadataPage is page of the metadata alone.
+func (c *Cluster) metadataPage(ctx context.Context, r endpoint, limit int64, token string) (*metav1.PartialObjectMetadataList, error) {
+	return c.metadata.Resource(r.gvr).Namespace(r.namespace).List(ctx, metav1.ListOptions{Limit: limit, Continue: token})
 }
 
 // dryRun asks what a patch would do. It is the only request of kspec that

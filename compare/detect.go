@@ -32,6 +32,16 @@ type Options struct {
 	// the tags, and the fingerprints of findings that hold one, are others in
 	// each process.
 	Key kspec.Secret
+	// Memory keeps what was decided; nil means that every look starts anew.
+	Memory kspec.Memory
+	// MaxAge is how long a decision holds while nothing seems to change, a day
+	// when 0.
+	MaxAge time.Duration
+	// NoDryRun keeps to what can be told by reading.
+	NoDryRun bool
+	// Progress, when set, is told during a look how many objects of how many
+	// have a verdict. It is called by several goroutines.
+	Progress func(done, total int)
 	// Now is time.Now when nil.
 	Now func() time.Time
 	// Log is silent when nil.
@@ -45,6 +55,7 @@ type Detector struct {
 	clusters Clusters
 	byPerson func(string) bool
 	key      []byte
+	memories memories
 }
 
 var _ kspec.Detector = (*Detector)(nil)
@@ -55,6 +66,7 @@ func New(clusters Clusters, o Options) *Detector {
 	o.PageSize = cmp.Or(o.PageSize, 500)
 	o.Retries = cmp.Or(o.Retries, 3)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.MaxAge = cmp.Or(o.MaxAge, 24*time.Hour)
 	if o.People == nil {
 		o.People = DefaultPeople()
 	}
@@ -80,7 +92,7 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 		return kspec.Report{}, err
 	}
 	rules := Rules{ByPerson: d.byPerson, Ignore: t.Drift.Ignore, Key: d.key, Now: start}
-	s := newSweep(d, c, rules, want)
+	s := newSweep(d, c, t, rules, want)
 	if err := s.run(ctx); err != nil {
 		return kspec.Report{}, err
 	}
@@ -106,7 +118,7 @@ func (s *sweep) report() kspec.Report {
 			rep.Coverage.DecidedBy[o.tier]++
 		}
 		if o.unknown != "" {
-			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.want.ID(), Source: o.want.Source, Reason: o.unknown, Lasting: o.lasting})
+			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.id, Source: o.want.Source, Reason: o.unknown, Lasting: o.lasting})
 		}
 	}
 	kspec.SortFindings(rep.Findings)

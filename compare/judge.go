@@ -19,9 +19,14 @@ import (
 
 // judge comes to a verdict about one object, or says why it cannot.
 func (s *sweep) judge(ctx context.Context, o *subject) {
+	defer s.progress(1)
 	if o.unknown != "" {
 		return
 	}
+	if s.Memory != nil {
+		o.digest() // of what is not cleaned
+	}
+	o.cleaned()
 	if !o.known {
 		s.judgeStrange(o)
 		return
@@ -44,7 +49,7 @@ func (s *sweep) judge(ctx context.Context, o *subject) {
 // judgeStrange is for an object of a kind that the cluster does not know: it
 // is missing when Git is about to define the kind.
 func (s *sweep) judgeStrange(o *subject) {
-	id := o.want.ID()
+	id := o.id
 	switch crd := s.definition(id); {
 	case crd != nil && crd.read && crd.live == nil:
 		o.decided(kspec.TierFields, 0, missing(o.want, id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
@@ -63,7 +68,7 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 	case o.live == nil, o.live.GetDeletionTimestamp() != nil:
 		o.decided(kspec.TierFields, 0, s.whyAbsent(o))
 		return true
-	case exempt(o.want.ID()):
+	case exempt(o.id):
 		s.settle(o, look)
 		return true
 	}
@@ -188,7 +193,7 @@ func (s *sweep) byPeople(ctx context.Context, o *subject) {
 
 // unknown records why there is no verdict; it returns true.
 func (s *sweep) unknown(o *subject, verb string, err error) bool {
-	o.unknown, o.lasting = reason(verb, o.want.ID(), err), false
+	o.unknown, o.lasting = reason(verb, o.id, err), false
 	return true
 }
 

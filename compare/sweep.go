@@ -5,10 +5,10 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,19 +20,30 @@ import (
 type sweep struct {
 	*Detector
 	cluster  *Cluster
+	target   kspec.Target
 	rules    Rules
 	subjects []*subject
 
+	once  sync.Once
+	epoch *epochs
+
 	lists, gets, patches atomic.Int64
+	done                 atomic.Int64
 }
 
 // subject is one desired object on its way to a verdict. One goroutine at a
 // time has it.
 type subject struct {
+	id kspec.ObjectID
+	// want is as Git has it, and ready to be compared once cleaned.
 	want  kspec.Object
+	clean bool
 	at    endpoint
 	known bool // the cluster knows the kind, and at is set
 
+	// past is what was decided the last time, nil when that does not hold any
+	// more whatever the cluster has.
+	past *past
 	// live is the observation, nil when the object is absent.
 	live *unstructured.Unstructured
 	// read is true when live is an answer of the cluster.
@@ -51,12 +62,33 @@ func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Fin
 	o.tier, o.suppressed, o.findings = tier, suppressed, findings
 }
 
-func newSweep(d *Detector, c *Cluster, rules Rules, want kspec.Desired) *sweep {
-	s := &sweep{Detector: d, cluster: c, rules: rules}
-	for _, w := range want.Objects {
-		s.subjects = append(s.subjects, &subject{want: clean(w)})
+func newSweep(d *Detector, c *Cluster, t kspec.Target, rules Rules, want kspec.Desired) *sweep {
+	s := &sweep{Detector: d, cluster: c, target: t, rules: rules}
+	subjects := make([]subject, len(want.Objects))
+	for i, w := range want.Objects {
+		subjects[i].id, subjects[i].want = w.ID(), w
+		s.subjects = append(s.subjects, &subjects[i])
 	}
 	return s
+}
+
+// cleaned makes what Git wants ready to be compared.
+func (o *subject) cleaned() {
+	if !o.clean {
+		o.want, o.clean = clean(o.want), true
+	}
+}
+
+// digest is of what Git wants.
+func (o *subject) digest() kspec.Digest {
+	if o.want.Digest.IsZero() {
+		b, err := o.want.MarshalJSON()
+		if err != nil {
+			return kspec.Digest{}
+		}
+		o.want.Digest = digest(string(b), o.want.Source, o.want.FieldManager, o.want.Unit)
+	}
+	return o.want.Digest
 }
 
 // run looks at everything. It fails when the cluster cannot be reached or ctx
@@ -66,9 +98,19 @@ func (s *sweep) run(ctx context.Context) error {
 		return err
 	}
 	s.locate()
+	before := s.recall(ctx, s.target.Name)
+	s.compareNotes(ctx, before)
 	s.read(ctx)
-	s.each(ctx, s.subjects, s.judge)
+	s.each(ctx, s.undecided(), s.judge)
+	if s.Memory != nil && ctx.Err() == nil {
+		s.remember(ctx, s.target.Name, before, s.memorable(ctx))
+	}
 	return ctx.Err()
+}
+
+// undecided returns the subjects that need a verdict.
+func (s *sweep) undecided() []*subject {
+	return slices.DeleteFunc(slices.Clone(s.subjects), func(o *subject) bool { return o.tier == kspec.TierCache })
 }
 
 // ask calls f with the time that one request may take.
@@ -93,11 +135,18 @@ func (s *sweep) each(ctx context.Context, subjects []*subject, f func(context.Co
 func (s *sweep) guarded(ctx context.Context, o *subject, f func(context.Context, *subject)) {
 	defer func() {
 		if recover() != nil { // with what may be a value of the object
-			s.Log.ErrorContext(ctx, "panic on an object", "object", o.want.ID().String(), "stack", string(debug.Stack()))
+			s.Log.ErrorContext(ctx, "panic on an object", "object", o.id.String(), "stack", string(debug.Stack()))
 			o.findings, o.unknown = nil, "a defect of kspec: it panicked on this object; its log says where"
 		}
 	}()
 	f(ctx, o)
+}
+
+// progress tells that so many subjects more have a verdict.
+func (s *sweep) progress(n int) {
+	if done := s.done.Add(int64(n)); s.Progress != nil {
+		s.Progress(int(done), len(s.subjects))
+	}
 }
 
 func (s *sweep) requests() kspec.Requests {
@@ -125,7 +174,7 @@ func (s *sweep) locate() {
 // place records where o lives, or why that is not known. A kind that the
 // cluster does not know is left to judge.
 func (o *subject) place(m *meta.RESTMapping, err error) {
-	id := o.want.ID()
+	id := o.id
 	switch {
 	case meta.IsNoMatchError(err):
 	case err != nil:
@@ -143,109 +192,6 @@ func (o *subject) place(m *meta.RESTMapping, err error) {
 	}
 }
 
-// fewest is from how many objects of one kind and namespace on a list is
-// cheaper than fetching each.
-const fewest = 4
-
-// read observes all objects.
-func (s *sweep) read(ctx context.Context) {
-	groups := map[endpoint][]*subject{}
-	for _, o := range s.subjects {
-		if o.known && o.unknown == "" {
-			groups[o.at] = append(groups[o.at], o)
-		}
-	}
-	var g errgroup.Group
-	g.SetLimit(s.Workers)
-	for at, group := range groups {
-		if len(group) >= fewest && !isSecret(group[0].want.ID()) {
-			g.Go(func() error { s.list(ctx, at, group); return nil })
-		}
-	}
-	_ = g.Wait() // nothing fails: errors stay with their subject
-	s.each(ctx, slices.DeleteFunc(slices.Clone(s.subjects), func(o *subject) bool {
-		return !o.known || o.unknown != "" || o.read
-	}), s.get)
-}
-
-// list observes the objects of one kind and namespace page by page. What it
-// does not find is left to get: a list is no proof of absence.
-func (s *sweep) list(ctx context.Context, at endpoint, group []*subject) {
-	wanted := make(map[string]*subject, len(group))
-	for _, o := range group {
-		wanted[o.want.GetName()] = o
-	}
-	token, restarts := "", 0
-	for {
-		page, err := s.page(ctx, at, token)
-		switch {
-		case apierrors.IsResourceExpired(err) && restarts < s.Retries:
-			token, restarts = "", restarts+1
-			continue
-		case apierrors.IsForbidden(err), apierrors.IsResourceExpired(err), apierrors.IsMethodNotSupported(err), apierrors.IsNotFound(err):
-			return
-		case err != nil:
-			for _, o := range wanted {
-				o.unknown = reason("list", o.want.ID(), err)
-			}
-			return
-		}
-		for i := range page.Items {
-			name := page.Items[i].GetName()
-			if o := wanted[name]; o != nil {
-				o.observe(&page.Items[i])
-				delete(wanted, name)
-			}
-		}
-		if token = page.GetContinue(); token == "" || tooFar(page, len(wanted)) {
-			return
-		}
-	}
-}
-
-// tooFar reports whether fetching what is still wanted is cheaper than the
-// rest of the list.
-func tooFar(page *unstructured.UnstructuredList, wanted int) bool {
-	const perGet = 25 // objects that a list brings in the time of one get
-	rest := page.GetRemainingItemCount()
-	return wanted == 0 || rest != nil && *rest > int64(perGet*wanted)
-}
-
-func (s *sweep) page(ctx context.Context, at endpoint, token string) (page *unstructured.UnstructuredList, err error) {
-	s.lists.Add(1)
-	err = s.ask(ctx, func(ctx context.Context) error {
-		page, err = s.cluster.page(ctx, at, int64(s.PageSize), token)
-		return err
-	})
-	return page, err
-}
-
-// get observes one object.
-func (s *sweep) get(ctx context.Context, o *subject) {
-	live, err := s.fetch(ctx, o.at, o.want.GetName())
-	switch {
-	case absent(err):
-		o.observe(nil)
-	case notServed(err):
-		o.known = false
-	case err != nil:
-		o.unknown = reason("get", o.want.ID(), err)
-	default:
-		o.observe(live)
-	}
-}
-
-func (o *subject) observe(live *unstructured.Unstructured) { o.live, o.read = live, true }
-
-func (s *sweep) fetch(ctx context.Context, at endpoint, name string) (live *unstructured.Unstructured, err error) {
-	s.gets.Add(1)
-	err = s.ask(ctx, func(ctx context.Context) error {
-		live, err = s.cluster.get(ctx, at, name)
-		return err
-	})
-	return live, err
-}
-
 func (s *sweep) dryRun(ctx context.Context, o *subject, p patch) (reply *unstructured.Unstructured, err error) {
 	s.patches.Add(1)
 	err = s.ask(ctx, func(ctx context.Context) error {
@@ -257,7 +203,7 @@ func (s *sweep) dryRun(ctx context.Context, o *subject, p patch) (reply *unstruc
 
 // whyAbsent says why an object is not there.
 func (s *sweep) whyAbsent(o *subject) kspec.Finding {
-	id := o.want.ID()
+	id := o.id
 	why := id.String() + " is not in the cluster"
 	ns := s.find(kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: id.Namespace})
 	switch {
@@ -274,7 +220,7 @@ func (s *sweep) whyAbsent(o *subject) kspec.Finding {
 
 // find returns the subject with the identity, nil when Git does not declare it.
 func (s *sweep) find(id kspec.ObjectID) *subject {
-	i, ok := slices.BinarySearchFunc(s.subjects, id, func(o *subject, id kspec.ObjectID) int { return o.want.ID().Compare(id) })
+	i, ok := slices.BinarySearchFunc(s.subjects, id, func(o *subject, id kspec.ObjectID) int { return o.id.Compare(id) })
 	if !ok {
 		return nil
 	}
@@ -285,7 +231,7 @@ func (s *sweep) find(id kspec.ObjectID) *subject {
 // and version of id, nil when there is none.
 func (s *sweep) definition(id kspec.ObjectID) *subject {
 	i := slices.IndexFunc(s.subjects, func(o *subject) bool {
-		crd := o.want.ID()
+		crd := o.id
 		return crd.Group == "apiextensions.k8s.io" && crd.Kind == "CustomResourceDefinition" && defines(o.want.Object, id)
 	})
 	if i < 0 {

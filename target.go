@@ -25,6 +25,9 @@ type Target struct {
 
 	Enforcement Enforcement
 	Scope       Scope
+	// Activation is nil for policies that always act.
+	Activation  *Activation
+	Exemptions  []Exemption
 	Templates   []TemplateUse
 	Overlays    []Overlay
 	Delivery    Delivery
@@ -46,19 +49,16 @@ const (
 	Monitor Enforcement = "monitor" // deliver no policy, report only
 	Audit   Enforcement = "audit"   // deliver policies that warn and record
 	Enforce Enforcement = "enforce" // deliver policies that deny
+	Off     Enforcement = "off"     // say nothing: outside of the scope or of all windows
 )
-
-// Scope says for which namespaces the policies are meant. Exclude wins; a
-// non-empty Include is exhaustive.
-type Scope struct {
-	Include []string
-	Exclude []string
-}
 
 // TemplateUse is a policy template with the parameters given to it.
 type TemplateUse struct {
 	Name       string
 	Parameters map[string]any
+	// Origins tell which layers of a target that inherits said so, nearest to
+	// the root first; nil when it does not inherit.
+	Origins []Origin
 }
 
 // Overlay is a Kustomize overlay or a plain folder that the engine deploys.

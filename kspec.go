@@ -125,8 +125,9 @@ type Object struct {
 	FieldManager string
 	// Unit is what of the engine applies the object; zero when nobody said.
 	Unit UnitRef
-	// Digest, when it is not zero, is equal for objects that are equal in all
-	// of the above, and only for them. It saves work and changes no result.
+	// Digest, when it is not zero, is what [DigestOf] returns: equal for objects
+	// that are equal in all of the above, and only for them. It saves work and
+	// changes no result.
 	Digest Digest
 }
 
@@ -194,5 +195,16 @@ type Image struct {
 
 // SortObjects sorts in place by [ObjectID.Compare].
 func SortObjects(objects []Object) {
-	slices.SortStableFunc(objects, func(a, b Object) int { return a.ID().Compare(b.ID()) })
+	type keyed struct {
+		id ObjectID
+		Object
+	}
+	all := make([]keyed, len(objects))
+	for i, o := range objects {
+		all[i] = keyed{o.ID(), o}
+	}
+	slices.SortStableFunc(all, func(a, b keyed) int { return a.id.Compare(b.id) })
+	for i, k := range all {
+		objects[i] = k.Object
+	}
 }

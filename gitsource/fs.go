@@ -124,6 +124,17 @@ func (t *treeFS) ReadDir(path string) ([]fs.DirEntry, error) {
 	return t.entries(n), nil
 }
 
+// Hash returns the name that Git gives the content of the file at path, and
+// false for what is no file of a commit. Reading it costs nothing, and files of
+// equal hash have equal content.
+func (t *treeFS) Hash(path string) (string, bool) {
+	n, ok := t.nodes[path]
+	if !ok || n.refused != nil || !n.mode.IsRegular() || n.hash.IsZero() {
+		return "", false
+	}
+	return n.hash.String(), true
+}
+
 var (
 	errIsFolder = errors.New("is a folder")
 	errNoFolder = errors.New("is not a folder")

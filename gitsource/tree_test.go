@@ -58,6 +58,34 @@ func TestLinksAndSubmodulesAreListedAndRefused(t *testing.T) {
 	}
 }
 
+func TestFilesOfACommitTellTheirHash(t *testing.T) {
+	o := newOrigin(t, nil)
+	o.plant(
+		entry{mode: "120000", name: "link", content: "one"},
+		entry{mode: "100644", name: "one", content: "here"},
+		entry{mode: "100644", name: "three", content: "there"},
+		entry{mode: "100755", name: "two", content: "here"},
+	)
+	s, _ := open(t, o.url, gitsource.Options{})
+	tree := head(t, s).FS.(interface{ Hash(string) (string, bool) })
+	hash := map[string]string{}
+	for _, name := range []string{"one", "two", "three"} {
+		h, ok := tree.Hash(name)
+		if !ok || len(h) != 40 {
+			t.Errorf("hash of %s: %q, %v", name, h, ok)
+		}
+		hash[name] = h
+	}
+	if hash["one"] != hash["two"] || hash["one"] == hash["three"] {
+		t.Errorf("equal hashes are not of equal content: %v", hash)
+	}
+	for _, name := range []string{".", "link", "none", "../one"} {
+		if h, ok := tree.Hash(name); ok {
+			t.Errorf("%s, which is no file, has the hash %s", name, h)
+		}
+	}
+}
+
 func TestOddNamesAreRefusedOneByOne(t *testing.T) {
 	odd := []string{"a\nb.yaml", "esc\x1b[31m", "tab\t", "bidi\u202etxt", `back\slash`, "\xff\xfe", strings.Repeat("n", 256)}
 	entries := []entry{{mode: "100644", name: "good", content: "1"}, {mode: "40000", name: "dir\r"}}

@@ -66,6 +66,9 @@ type Finding struct {
 	Verdict  Verdict     `json:"verdict"`
 	Severity Severity    `json:"severity"`
 	Object   ObjectID    `json:"object"`
+	// Labels are of the object, for exemptions that select by them; nil when
+	// the stage that found it does not know them.
+	Labels map[string]string `json:"-"`
 	// Fields are sorted by path.
 	Fields []Field `json:"fields,omitempty"`
 	// Message is one sentence for a person; Hint says what to do.

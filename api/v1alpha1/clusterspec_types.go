@@ -59,9 +59,18 @@ type ClusterSpecSpec struct {
 	// security-baseline and compliance-strict.
 	// +optional
 	PolicyTemplates []PolicyTemplateUse `json:"policyTemplates,omitempty"`
+	// policyInheritance names what the templates build on.
+	// +optional
+	PolicyInheritance *PolicyInheritance `json:"policyInheritance,omitempty"`
 	// namespaceScope says for which namespaces the policies are meant.
 	// +optional
 	NamespaceScope *NamespaceScope `json:"namespaceScope,omitempty"`
+	// timeBasedActivation says when the policies act; absent means always.
+	// +optional
+	TimeBasedActivation *TimeBasedActivation `json:"timeBasedActivation,omitempty"`
+	// policyExemptions waive what the policies find in some objects.
+	// +optional
+	PolicyExemptions []PolicyExemption `json:"policyExemptions,omitempty"`
 	// enforcement says in which form policies are delivered.
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
@@ -145,17 +154,6 @@ type PolicyTemplateUse struct {
 	// an error.
 	// +optional
 	Parameters map[string]apiextensionsv1.JSON `json:"parameters,omitempty"`
-}
-
-// NamespaceScope selects namespaces by name. Exclude wins; a non-empty include
-// list is exhaustive.
-type NamespaceScope struct {
-	// includeNamespaces are the only namespaces in scope, when not empty.
-	// +optional
-	IncludeNamespaces []string `json:"includeNamespaces,omitempty"`
-	// excludeNamespaces are never in scope.
-	// +optional
-	ExcludeNamespaces []string `json:"excludeNamespaces,omitempty"`
 }
 
 // Enforcement says in which form policies are delivered.

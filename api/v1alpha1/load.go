@@ -156,7 +156,7 @@ func (s *Set) bind() (errs []error) {
 		}
 		return err != nil
 	})
-	return errs
+	return append(errs, s.bases()...)
 }
 
 // clusterError tells of a cluster that no ClusterTarget describes. A repo

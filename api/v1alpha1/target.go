@@ -10,8 +10,9 @@ import (
 )
 
 // Target returns what the stages work on: s with defaults applied, read from
-// src at rev. An error, a *[FieldError], means that s did not come from
-// [Decode], which finds every mistake.
+// src at rev, and without what it inherits, which [Set.Resolve] adds. An error,
+// a *[FieldError], means that s did not come from [Decode], which finds every
+// mistake.
 func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target, error) {
 	spec := &s.Spec
 	t := kspec.Target{
@@ -21,6 +22,8 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 		Suspend:     spec.Suspend,
 		Interval:    spec.Interval.or(5 * time.Minute),
 		Enforcement: spec.Enforcement.mode(),
+		Scope:       spec.NamespaceScope.noun(),
+		Activation:  spec.TimeBasedActivation.noun(),
 		Delivery:    spec.Delivery.noun(),
 		Images:      spec.Workloads.Images.rules(),
 		Drift:       spec.Drift.rules(src),
@@ -29,8 +32,8 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 	if spec.ClusterRef != nil {
 		t.Cluster = spec.ClusterRef.Name
 	}
-	if scope := spec.NamespaceScope; scope != nil {
-		t.Scope = kspec.Scope{Include: scope.IncludeNamespaces, Exclude: scope.ExcludeNamespaces}
+	for _, e := range spec.PolicyExemptions {
+		t.Exemptions = append(t.Exemptions, e.noun())
 	}
 	for _, m := range spec.Manifests {
 		t.Overlays = append(t.Overlays, kspec.Overlay{

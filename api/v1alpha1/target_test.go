@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/cloudcwfranck/kspec"
@@ -56,7 +57,31 @@ func TestTargetHoldsEveryField(t *testing.T) {
 	want := kspec.Target{
 		Name: "prod-eu", Source: src, Cluster: "prod-eu", Interval: 2 * time.Minute,
 		Enforcement: kspec.Audit,
-		Scope:       kspec.Scope{Include: []string{"web", "api"}, Exclude: []string{"kube-system"}},
+		Scope: kspec.Scope{
+			Include: []string{"web", "api"}, Exclude: []string{"kube-system"},
+			Selector: &metav1.LabelSelector{
+				MatchLabels:      map[string]string{"tier": "front"},
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpIn, Values: []string{"shop", "pay"}}},
+			},
+		},
+		Activation: &kspec.Activation{
+			Zone: "Europe/Berlin", Schedule: "* 8-17 * * mon-fri", Outside: kspec.Off,
+			Periods: []kspec.Period{{
+				Start: 22 * time.Hour, End: 6 * time.Hour, Days: []time.Weekday{time.Friday, time.Saturday},
+				First: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), Last: time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC),
+			}},
+		},
+		Exemptions: []kspec.Exemption{{
+			Name: "legacy-web", Reason: "the vendor ships no other image before March", Approver: "octocat",
+			ExpiresAt: time.Date(2030, 3, 30, 22, 0, 0, 0, time.UTC), Namespaces: []string{"web"},
+			Resources: []kspec.ExemptResource{{
+				Kind: "Deployment", Name: "legacy", Namespace: "web",
+				Labels: &metav1.LabelSelector{
+					MatchLabels:      map[string]string{"tier": "front"},
+					MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"core"}}},
+				},
+			}},
+		}},
 		Templates: []kspec.TemplateUse{
 			{Name: "security-baseline", Parameters: map[string]any{"level": "restricted"}},
 			{Name: "require-limits", Parameters: map[string]any{"maxMemory": "2Gi", "exempt": []any{"kube-system"}}},

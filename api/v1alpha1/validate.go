@@ -85,10 +85,7 @@ func (v *validator) clusterSpec(s *ClusterSpecSpec) {
 		v.names(fmt.Sprintf("spec.manifests[%d].namespace", i), m.Namespace)
 		v.unit(fmt.Sprintf("spec.manifests[%d].ref", i), m.Ref, s.Delivery.Engine)
 	}
-	if scope := s.NamespaceScope; scope != nil {
-		v.eachName("spec.namespaceScope.includeNamespaces", scope.IncludeNamespaces)
-		v.eachName("spec.namespaceScope.excludeNamespaces", scope.ExcludeNamespaces)
-	}
+	v.policies(s)
 	for i, rule := range s.Workloads.Images.Signatures {
 		v.signatures(fmt.Sprintf("spec.workloads.images.signatures[%d]", i), rule)
 	}

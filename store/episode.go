@@ -6,66 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	kjson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/cloudcwfranck/kspec"
-)
-
-// Episode is one finding about one target, from when it was first seen until
-// it was gone. What comes back within a day is the same episode.
-type Episode struct {
-	Target  string `json:"target"`
-	Cluster string `json:"cluster,omitempty"`
-	// Revision is the commit against which it was seen last.
-	Revision string `json:"revision"`
-	// Finding is as it was seen last. Of long values there is the length only.
-	Finding kspec.Finding `json:"finding"`
-	// Actor is who made the difference, as far as anything tells.
-	Actor     Actor     `json:"actor,omitzero"`
-	FirstSeen time.Time `json:"firstSeen"`
-	LastSeen  time.Time `json:"lastSeen"`
-	// Seen counts the looks that saw it, Flaps how often it came back.
-	Seen  int `json:"seen"`
-	Flaps int `json:"flaps"`
-	// ClosedAt is when the look began that did not see it any more, and zero
-	// while it is open.
-	ClosedAt  time.Time `json:"closedAt,omitzero"`
-	ClosedWhy Why       `json:"closedWhy,omitempty"`
-	// Fight is set while, or if it is closed when it ended, somebody kept
-	// undoing it and somebody else kept doing it again.
-	Fight *Fight `json:"fight,omitempty"`
-}
-
-// Open reports whether the episode goes on.
-func (e Episode) Open() bool { return e.ClosedAt.IsZero() }
-
-// Actor is who wrote a field.
-type Actor struct {
-	Manager   string `json:"manager,omitempty"`
-	Operation string `json:"operation,omitempty"`
-	// Principal is the account, when an audit log told.
-	Principal string `json:"principal,omitempty"`
-	// ByPerson is true when Manager is a tool that people use by hand.
-	ByPerson bool `json:"byPerson,omitempty"`
-}
-
-// Why says why an episode is over.
-type Why string
-
-// The reasons for which an episode is over. Only what is known is claimed:
-// after Git moved nobody can tell whether the cluster or Git gave in.
-const (
-	Gone           Why = "gone"            // not found any more, and Git did not move
-	GitMoved       Why = "git-moved"       // not found any more, and Git moved meanwhile
-	GitChanged     Why = "git-changed"     // Git wants another value in the same field now
-	Superseded     Why = "superseded"      // the same field differs in another way now
-	Waived         Why = "waived"          // an exemption covers it
-	ClusterChanged Why = "cluster-changed" // the target is about another cluster now
-	SpecRemoved    Why = "spec-removed"    // its ClusterSpec is gone
-	Abandoned      Why = "abandoned"       // its target has not been looked at for long
 )
 
 // State chooses episodes by whether they are over.
@@ -94,7 +41,7 @@ type Filter struct {
 }
 
 // Episodes returns the episodes that the filter chooses, the newest first.
-func (s *Store) Episodes(ctx context.Context, f Filter) ([]Episode, error) {
+func (s *Store) Episodes(ctx context.Context, f Filter) ([]kspec.Episode, error) {
 	rows, err := s.db.QueryContext(ctx, `
 		SELECT t.name, t.cluster, e.revision, e.finding, e.first_seen, e.last_seen, e.seen, e.flaps, e.closed, e.why, e.fight
 		FROM episodes e JOIN targets t ON t.id = e.target
@@ -104,9 +51,9 @@ func (s *Store) Episodes(ctx context.Context, f Filter) ([]Episode, error) {
 		return nil, s.explain("read", err)
 	}
 	defer func() { _ = rows.Close() }() // the error is that of rows.Err
-	var all []Episode
+	var all []kspec.Episode
 	for rows.Next() {
-		var e Episode
+		var e kspec.Episode
 		var finding, fight []byte
 		var first, last, closed int64
 		if err := rows.Scan(&e.Target, &e.Cluster, &e.Revision, &finding, &first, &last, &e.Seen, &e.Flaps, &closed, &e.ClosedWhy, &fight); err != nil {
@@ -123,7 +70,7 @@ func (s *Store) Episodes(ctx context.Context, f Filter) ([]Episode, error) {
 	return all, s.explain("read", rows.Err())
 }
 
-func newestFirst(a, b Episode) int {
+func newestFirst(a, b kspec.Episode) int {
 	return cmp.Or(
 		b.FirstSeen.Compare(a.FirstSeen),
 		strings.Compare(a.Target, b.Target),
@@ -135,7 +82,7 @@ func newestFirst(a, b Episode) int {
 }
 
 // matches decides what the database was not asked for.
-func (f Filter) matches(e Episode) bool {
+func (f Filter) matches(e kspec.Episode) bool {
 	if len(f.Targets) > 0 && !slices.Contains(f.Targets, e.Target) {
 		return false
 	}
@@ -147,7 +94,7 @@ func (f Filter) matches(e Episode) bool {
 
 // actorOf returns who made a finding: a person before a machine, and of equals
 // the one who wrote last.
-func actorOf(f kspec.Finding) Actor {
+func actorOf(f kspec.Finding) kspec.Actor {
 	var last kspec.Field
 	for _, d := range f.Fields {
 		switch {
@@ -157,7 +104,7 @@ func actorOf(f kspec.Finding) Actor {
 			last = d
 		}
 	}
-	return Actor{last.Manager, last.Operation, last.Principal, last.ByPerson}
+	return kspec.Actor{Manager: last.Manager, Operation: last.Operation, Principal: last.Principal, ByPerson: last.ByPerson}
 }
 
 // Longer values and longer lists of fields are not kept.
@@ -183,7 +130,7 @@ func short(v any) any {
 	if err == nil && len(b) <= mostValue {
 		return v
 	}
-	return "[" + itoa(len(b)) + " bytes of JSON]"
+	return "[" + strconv.Itoa(len(b)) + " bytes of JSON]"
 }
 
 // decodeFinding is the inverse of encodeFinding. Numbers are int64 or float64,

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,29 +22,6 @@ const (
 	hot      = 2.5
 	cold     = 0.5
 )
-
-// Fight says who keeps overwriting whom.
-type Fight struct {
-	// Between are the field managers, sorted; one that nobody knows is left
-	// out.
-	Between []string `json:"between"`
-	// Times counts the returns since Since.
-	Times int       `json:"times"`
-	Since time.Time `json:"since"`
-}
-
-// String says it in words.
-func (f Fight) String() string {
-	who := "somebody keeps changing it back and forth"
-	switch len(f.Between) {
-	case 0:
-	case 1:
-		who = f.Between[0] + " keeps overwriting it"
-	default:
-		who = strings.Join(f.Between, " and ") + " keep overwriting each other"
-	}
-	return who + ": " + itoa(f.Times) + " times since " + f.Since.UTC().Format(time.RFC3339)
-}
 
 // side is what a place holds, and who put it there. The state is empty when it
 // is what Git says.
@@ -87,14 +63,14 @@ func (d *duel) returns(s side) bool {
 }
 
 // fight returns what goes on at the given time, or nil.
-func (d *duel) fight(at int64) *Fight {
+func (d *duel) fight(at int64) *kspec.Fight {
 	heat := d.heat * math.Exp2(-float64(max(0, at-d.at))/float64(halfLife))
 	if heat < hot {
 		return nil
 	}
 	between := slices.DeleteFunc([]string{d.now.manager, d.before.manager}, func(m string) bool { return m == "" })
 	slices.Sort(between)
-	return &Fight{Between: slices.Compact(between), Times: d.times, Since: moment(d.since)}
+	return &kspec.Fight{Between: slices.Compact(between), Times: d.times, Since: moment(d.since)}
 }
 
 // placesOf returns the places that a finding is about, and who holds each.
@@ -139,7 +115,7 @@ func applierOf(t kspec.Target, f kspec.Finding) string {
 	return t.Delivery.FieldManager
 }
 
-func encodeFight(f *Fight) []byte {
+func encodeFight(f *kspec.Fight) []byte {
 	if f == nil {
 		return nil
 	}
@@ -147,12 +123,10 @@ func encodeFight(f *Fight) []byte {
 	return b
 }
 
-func decodeFight(b []byte) *Fight {
-	var f Fight
+func decodeFight(b []byte) *kspec.Fight {
+	var f kspec.Fight
 	if len(b) == 0 || json.Unmarshal(b, &f) != nil {
 		return nil
 	}
 	return &f
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -37,8 +37,8 @@ type episode struct {
 	rowSince              int64
 	rowSeen               int
 	closed                int64
-	why                   Why
-	fight                 *Fight
+	why                   kspec.End
+	fight                 *kspec.Fight
 	dirty                 bool
 }
 
@@ -154,24 +154,24 @@ func othersOf(rep kspec.Report) *others {
 }
 
 // why returns why an episode is over.
-func (o *others) why(e *episode, rep kspec.Report) Why {
+func (o *others) why(e *episode, rep kspec.Report) kspec.End {
 	if o.waived[e.fingerprint] {
-		return Waived
+		return kspec.EndWaived
 	}
 	f := decodeFinding(e.finding)
 	for _, d := range f.Fields {
 		desired, ok := o.desired[identity(f.Object)+"\n"+pathOfField(d)]
 		switch {
 		case ok && !sameJSON(desired, d.Desired):
-			return GitChanged
+			return kspec.EndGitChanged
 		case ok:
-			return Superseded
+			return kspec.EndSuperseded
 		}
 	}
 	if e.revision != rep.Revision.String() {
-		return GitMoved
+		return kspec.EndGitMoved
 	}
-	return Gone
+	return kspec.EndGone
 }
 
 // duel returns the duel about a place, a new one if need be: one that Git held
@@ -189,8 +189,8 @@ func (l *ledger) duel(place string, f kspec.Finding) *duel {
 }
 
 // fightOf returns the fight that is fought most about a place of the episode.
-func (l *ledger) fightOf(e *episode, at int64) *Fight {
-	var worst *Fight
+func (l *ledger) fightOf(e *episode, at int64) *kspec.Fight {
+	var worst *kspec.Fight
 	places := placesOf(decodeFinding(e.finding))
 	for _, place := range sortedKeys(places) {
 		d := l.duels[place]

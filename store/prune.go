@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/cloudcwfranck/kspec"
 )
 
 // Prune removes the episodes that were closed before the given time, and
 // everything about targets that were not looked at since: their open episodes
-// are closed as [Abandoned], at that time. It returns how many episodes were
+// are closed as [kspec.EndAbandoned], at that time. It returns how many episodes were
 // removed.
 func (s *Store) Prune(ctx context.Context, before, now time.Time) (int, error) {
 	var removed int64
@@ -21,7 +23,7 @@ func (s *Store) Prune(ctx context.Context, before, now time.Time) (int, error) {
 			return err
 		}
 		return all(ctx, tx, []statement{
-			{`UPDATE episodes SET closed = ?, why = ? WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE used < ?)`, []any{nanos(now), Abandoned, nanos(before)}},
+			{`UPDATE episodes SET closed = ?, why = ? WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE used < ?)`, []any{nanos(now), kspec.EndAbandoned, nanos(before)}},
 			{`DELETE FROM decisions WHERE target IN (SELECT id FROM targets WHERE used < ?)`, []any{nanos(before)}},
 			{`DELETE FROM duels WHERE at < ?`, []any{nanos(before)}},
 			{`DELETE FROM targets WHERE used < ? AND id NOT IN (SELECT target FROM episodes UNION SELECT target FROM duels)`, []any{nanos(before)}},
@@ -31,11 +33,11 @@ func (s *Store) Prune(ctx context.Context, before, now time.Time) (int, error) {
 }
 
 // Forget takes note that a ClusterSpec is gone: its open episodes are closed
-// as [SpecRemoved], and its decisions are dropped.
+// as [kspec.EndSpecRemoved], and its decisions are dropped.
 func (s *Store) Forget(ctx context.Context, target string, now time.Time) error {
 	return s.write(ctx, "write", func(tx *sql.Tx) error {
 		return all(ctx, tx, []statement{
-			{`UPDATE episodes SET closed = ?, why = ? WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE name = ?)`, []any{nanos(now), SpecRemoved, target}},
+			{`UPDATE episodes SET closed = ?, why = ? WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE name = ?)`, []any{nanos(now), kspec.EndSpecRemoved, target}},
 			{`DELETE FROM decisions WHERE target IN (SELECT id FROM targets WHERE name = ?)`, []any{target}},
 			{`DELETE FROM duels WHERE target IN (SELECT id FROM targets WHERE name = ?)`, []any{target}},
 		})

@@ -96,7 +96,7 @@ func closeElsewhere(ctx context.Context, tx *sql.Tx, t kspec.Target, rep kspec.R
 	}
 	_, err := tx.ExecContext(ctx, `
 		UPDATE episodes SET closed = ?, why = ?
-		WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE name = ? AND id <> ?)`, nanos(rep.StartedAt), ClusterChanged, t.Name, target)
+		WHERE closed = 0 AND target IN (SELECT id FROM targets WHERE name = ? AND id <> ?)`, nanos(rep.StartedAt), kspec.EndClusterChanged, t.Name, target)
 	return err
 }
 

@@ -2,7 +2,7 @@
 // found, as episodes, and the decisions that need not be made again. It is one
 // SQLite database in one file, which several processes may use at once.
 //
-// An [Episode] is one finding about one target, from when it was first seen
+// An episode ([kspec.Episode]) is one finding about one target, from when it was first seen
 // until it was gone. Nothing in the file is a secret: findings hold tags where
 // the values were. What the file holds for users is described in
 // docs/history.md.

@@ -35,6 +35,7 @@ Exit codes: 0 in sync, 1 drift found, 2 kspec could not look.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return detect(cmd.Context(), a, flags) },
 	}
 	flags.bind(cmd)
+	flags.state.bind(cmd)
 	return cmd
 }
 
@@ -103,6 +104,7 @@ Exit codes: 0 in sync, 1 drift found, 2 kspec could not look or not write.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return remediate(cmd.Context(), a, flags, forge, dryRun) },
 	}
 	flags.bind(cmd)
+	flags.state.bind(cmd)
 	forge.bind(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and change nothing")
 	return cmd

@@ -38,10 +38,11 @@ type serveFlags struct {
 	namespace  string
 	grace      time.Duration
 	allowHosts []string
+	retention  span
 }
 
 func newServeCommand(a *app) *cobra.Command {
-	var flags serveFlags
+	flags := serveFlags{retention: newSpan("90d")}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Watch the repo and the clusters until told to stop",
@@ -59,6 +60,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	flags.look.cluster.bind(cmd)
 	flags.look.registries.bind(cmd)
 	flags.look.bindKey(cmd)
+	flags.look.state.bind(cmd)
 	flags.forge.bind(cmd)
 	f := cmd.Flags()
 	f.IntVar(&flags.look.workers, "concurrency", 8, "dry-runs at a time in one cluster")
@@ -71,6 +73,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	f.BoolVar(&flags.elect, "leader-elect", true, "let one of several replicas work")
 	f.StringVar(&flags.namespace, "namespace", "kspec-system", "namespace of the Lease")
 	f.DurationVar(&flags.grace, "graceful-shutdown-timeout", 25*time.Second, "longest time to finish what was begun when told to stop")
+	f.Var(&flags.retention, "history-retention", "how long the history in --state is kept after a drift is gone; 0 keeps it for ever")
 	f.StringSliceVar(&flags.allowHosts, "allow-alert-host", nil, "host of a private network, as host or host:port, that alerts may be sent to; names a danger: whoever writes AlertConfigs reaches it")
 	return cmd
 }
@@ -84,7 +87,7 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 		return err
 	}
 	a.log = log
-	w, err := flags.look.stages(a)
+	w, err := flags.look.stages(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -193,6 +196,7 @@ func (s *server) manager() (manager.Manager, error) {
 	return mgr, errors.Join(
 		mgr.AddHealthzCheck("alive", alive), mgr.AddReadyzCheck("repo", ready),
 		mgr.Add(manager.RunnableFunc(s.watchRepo)), mgr.Add(manager.RunnableFunc(s.loop.Run)),
+		mgr.Add(manager.RunnableFunc(s.keepHistoryShort)),
 	)
 }
 
@@ -259,6 +263,7 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 		s.log.ErrorContext(ctx, "alert configs cannot be used, keeping the last good ones", "error", err)
 	}
 	s.clusters.set(c.set.Targets)
+	s.forget(ctx, c)
 	s.gauges.specs(targets, len(c.errs))
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
 	s.loop.Set(targets)

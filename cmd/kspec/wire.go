@@ -21,6 +21,7 @@ import (
 	"github.com/cloudcwfranck/kspec/remediate/github"
 	"github.com/cloudcwfranck/kspec/render"
 	"github.com/cloudcwfranck/kspec/report"
+	"github.com/cloudcwfranck/kspec/store"
 	"github.com/cloudcwfranck/kspec/verify"
 )
 
@@ -33,6 +34,7 @@ type lookFlags struct {
 	keyFile string
 
 	registries registryFlags
+	state      stateFlags
 }
 
 func (f *lookFlags) bindKey(cmd *cobra.Command) {
@@ -102,13 +104,15 @@ type wiring struct {
 	checkout   *checkout
 	reconciler *kspec.Reconciler
 	key        kspec.Secret
+	// state is nil when nothing is kept.
+	state *store.Store
 }
 
 // wire opens the repo, reads it and puts together the stages that look. With
 // live, it refuses specs that would be compared with the wrong cluster. The
 // reconciler notifies nobody and remediates nothing yet.
 func (f *lookFlags) wire(ctx context.Context, a *app, live bool) (*wiring, error) {
-	w, err := f.stages(a)
+	w, err := f.stages(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +134,7 @@ func (f *lookFlags) wire(ctx context.Context, a *app, live bool) (*wiring, error
 }
 
 // stages puts together the stages that look, without any request.
-func (f *lookFlags) stages(a *app) (*wiring, error) {
+func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 	secrets, err := openSecrets(f.cluster.secretsDir, f.cluster.secretBindings)
 	if err != nil {
 		return nil, err
@@ -143,24 +147,41 @@ func (f *lookFlags) stages(a *app) (*wiring, error) {
 	if err != nil {
 		return nil, err
 	}
+	state, err := f.state.open(ctx)
+	if err != nil {
+		_ = source.Close()
+		return nil, err
+	}
 	reach := &clusters{flags: f.cluster, secrets: secrets}
-	return &wiring{
+	w := &wiring{
 		source:   source,
 		clusters: reach,
 		key:      key,
+		state:    state,
 		reconciler: &kspec.Reconciler{
 			Source:   source,
 			Renderer: render.New(render.Options{}),
 			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
-			Detector: compare.New(reach, compare.Options{
-				Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
-			}),
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
 		},
-	}, nil
+	}
+	o := compare.Options{
+		Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
+		Memory: compare.NoMemory(),
+	}
+	if state != nil {
+		w.reconciler.Recorder, o.Memory = state, state
+	}
+	w.reconciler.Detector = compare.New(reach, o)
+	return w, nil
 }
 
-func (w *wiring) close() { _ = w.source.Close() }
+func (w *wiring) close() {
+	_ = w.source.Close()
+	if w.state != nil {
+		_ = w.state.Close()
+	}
+}
 
 // oneCluster refuses to compare specs of different clusters with one cluster:
 // the one that the user named by flag, or the default one when several specs

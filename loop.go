@@ -25,6 +25,9 @@ type Loop struct {
 	MinBackoff, MaxBackoff time.Duration
 	// Log gets each failure, once. Nil means slog.Default.
 	Log *slog.Logger
+	// Wake, when set, returns the first instant after another at which a
+	// target must be looked at whatever its interval; zero for none.
+	Wake func(t Target, after time.Time) time.Time
 	// Done, when set, is told of every run.
 	Done func(t Target, took time.Duration, err error)
 
@@ -157,6 +160,10 @@ func (l *Loop) run(ctx context.Context, e *entry) {
 	if ctx.Err() == nil {
 		l.report(ctx, t, took, err)
 	}
+	var wake time.Time
+	if l.Wake != nil {
+		wake = l.Wake(t, start)
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,6 +173,9 @@ func (l *Loop) run(ctx context.Context, e *entry) {
 		return
 	}
 	e.due = time.Now().Add(l.next(e, t, err))
+	if !wake.IsZero() && wake.Before(e.due) {
+		e.due = wake
+	}
 	if e.again {
 		e.again = false
 		e.due = time.Now()

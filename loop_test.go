@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -395,6 +396,38 @@ func TestLoopStops(t *testing.T) {
 		stop()
 		if ended != 1 || told != 0 || log.Len() > 0 {
 			t.Errorf("%d runs ended, %d were told, log %q: want to wait for the one that runs and to tell nothing", ended, told, &log)
+		}
+	})
+}
+
+func TestLoopWakesAtTheInstantThatATargetNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start0 := time.Now()
+		boundary := start0.Add(90 * time.Second)
+		var looks []time.Duration
+		l := &kspec.Loop{
+			Do: func(context.Context, kspec.Target) error {
+				looks = append(looks, time.Since(start0))
+				time.Sleep(40 * time.Second) // so that the second boundary comes during the second look
+				return nil
+			},
+			Wake: func(_ kspec.Target, after time.Time) time.Time {
+				for _, at := range []time.Time{boundary, boundary.Add(30 * time.Second)} {
+					if at.After(after) {
+						return at
+					}
+				}
+				return time.Time{}
+			},
+		}
+		a := target("a")
+		a.Interval = time.Hour
+		l.Set([]kspec.Target{a})
+		stop := start(t, l)
+		time.Sleep(10 * time.Minute)
+		stop()
+		if want := []time.Duration{0, 90 * time.Second, 130 * time.Second}; !slices.Equal(looks, want) {
+			t.Errorf("looked after %v, want %v: at each boundary, or at once when a look lasted beyond it", looks, want)
 		}
 	})
 }

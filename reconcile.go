@@ -37,6 +37,13 @@ type Detector interface {
 	Detect(ctx context.Context, t Target, want Desired) (Report, error)
 }
 
+// Waiver marks what the exemptions of a target waive.
+type Waiver interface {
+	// Waive returns rep with WaivedBy set, and with a finding for each
+	// exemption that waives nothing or ends soon.
+	Waive(t Target, want Desired, rep Report) (Report, error)
+}
+
 // Remediator puts right what a report says.
 type Remediator interface {
 	// Remediate writes to Git and its forge only. It may be called again at
@@ -103,12 +110,13 @@ func (f NotifierFunc) Notify(ctx context.Context, e Event) error { return f(ctx,
 
 // Reconciler leads one target through the stages. Source, Renderer, Verifier
 // and Detector are required by Look; Remediator and Notifier by Reconcile.
-// Recorder may be nil.
+// Waiver and Recorder may be nil.
 type Reconciler struct {
 	Source     Fetcher
 	Renderer   Renderer
 	Verifier   Verifier
 	Detector   Detector
+	Waiver     Waiver
 	Recorder   Recorder
 	Remediator Remediator
 	Notifier   Notifier
@@ -159,7 +167,17 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	rep.Unknown = append(rep.Unknown, unknown...)
-	return want, r.record(ctx, t, rep.With(bad...)), nil
+	if rep, err = r.waive(t, want, rep.With(bad...)); err != nil {
+		return want, Report{}, &StageError{StageCompare, t.Name, err}
+	}
+	return want, r.record(ctx, t, rep), nil
+}
+
+func (r *Reconciler) waive(t Target, want Desired, rep Report) (Report, error) {
+	if r.Waiver == nil {
+		return rep, nil
+	}
+	return r.Waiver.Waive(t, want, rep)
 }
 
 func (r *Reconciler) record(ctx context.Context, t Target, rep Report) Report {

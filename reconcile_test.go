@@ -164,3 +164,30 @@ func TestReconcileBlamesNobodyWhenItIsToldToStop(t *testing.T) {
 		}
 	}
 }
+
+func TestLookAsksTheWaiverAboutAllThatWasFound(t *testing.T) {
+	l := newLine("")
+	l.rep = kspec.Report{Findings: []kspec.Finding{finding("web", kspec.Violation, kspec.Medium)}}
+	name := "legacy"
+	l.Waiver = waiver(func(rep kspec.Report) (kspec.Report, error) {
+		for i := range rep.Findings {
+			rep.Findings[i].WaivedBy = &name
+		}
+		return rep, l.call("waive")
+	})
+	_, rep, err := l.Look(t.Context(), kspec.Target{Name: "prod"})
+	if err != nil || len(rep.Findings) != 2 || len(rep.Open()) != 0 {
+		t.Errorf("got %+v, %v: want what compare and verify found, waived", rep, err)
+	}
+	l.fails = "waive"
+	_, _, err = l.Look(t.Context(), kspec.Target{Name: "prod"})
+	if failed, ok := errors.AsType[*kspec.StageError](err); !ok || !errors.Is(failed, errStage) {
+		t.Errorf("got %v: a report whose exemptions cannot be read must not pass", err)
+	}
+}
+
+type waiver func(kspec.Report) (kspec.Report, error)
+
+func (w waiver) Waive(_ kspec.Target, _ kspec.Desired, rep kspec.Report) (kspec.Report, error) {
+	return w(rep)
+}

@@ -114,33 +114,6 @@ func (p *Policy) waivedBy(o Object, now time.Time) string {
 	return ""
 }
 
-// Waive returns rep with what the exemptions waive at now marked, and with a
-// finding for each exemption that waives nothing, or ends soon. It waives
-// violations and missing signatures, and never drift, for which there are
-// ignore rules. The labels of an object are those of the finding or, without
-// any, what labels knows of it.
-func (p *Policy) Waive(rep kspec.Report, labels func(kspec.ObjectID) map[string]string, now time.Time) kspec.Report {
-	if len(p.exemptions) == 0 {
-		return rep
-	}
-	findings := slices.Clone(rep.Findings)
-	for i, f := range findings {
-		if f.Type != kspec.TypeCompliance && f.Type != kspec.TypeImage || f.WaivedBy != nil {
-			continue
-		}
-		o := Object{ID: f.Object, Labels: f.Labels}
-		if o.Labels == nil {
-			o.Labels = labels(f.Object)
-		}
-		if name := p.waivedBy(o, now); name != "" {
-			findings[i].WaivedBy = &name
-			rep.Coverage.Waived++
-		}
-	}
-	rep.Findings = findings
-	return rep.With(p.ofExemptions(now)...)
-}
-
 // ofExemptions returns the findings about the exemptions themselves.
 func (p *Policy) ofExemptions(now time.Time) []kspec.Finding {
 	var found []kspec.Finding
@@ -166,15 +139,29 @@ func (p *Policy) ofExemptions(now time.Time) []kspec.Finding {
 	return found
 }
 
+// notice is how many days before it ends an exemption is warned of.
+func notice() []int { return []int{1, 7, 14} }
+
 // endsWithin returns 1, 7 or 14 for an exemption that ends within so many days,
 // the least of them, and 0 for one that does not.
 func (e exemption) endsWithin(now time.Time) int {
-	for _, days := range []int{1, 7, 14} {
+	for _, days := range notice() {
 		if e.ExpiresAt.Sub(now) <= time.Duration(days)*day {
 			return days
 		}
 	}
 	return 0
+}
+
+// next returns the first instant after now at which e ends or is warned of,
+// zero for none.
+func (e exemption) next(now time.Time) time.Time {
+	for _, days := range slices.Backward(append([]int{0}, notice()...)) {
+		if at := e.ExpiresAt.Add(-time.Duration(days) * day); at.After(now) {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 func inDays(n int) string {

@@ -98,9 +98,18 @@ func (p *Policy) Mode(now time.Time) kspec.Enforcement {
 	}
 }
 
-// Next is the first instant after now at which the policies begin or cease to
-// act; zero when they do neither in the next eight years.
-func (p *Policy) Next(now time.Time) time.Time { return p.activation.next(now) }
+// Next is the first instant after now at which something of p changes: the
+// policies begin or cease to act, or an exemption expires or is about to. It is
+// zero when nothing does in the next eight years.
+func (p *Policy) Next(now time.Time) time.Time {
+	next := p.activation.next(now)
+	for _, e := range p.exemptions {
+		if at := e.next(now); next.IsZero() || !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
 
 // At returns t with its policies in the form that they have at now.
 func At(t kspec.Target, now time.Time) (kspec.Target, error) {
@@ -110,4 +119,13 @@ func At(t kspec.Target, now time.Time) (kspec.Target, error) {
 	}
 	t.Enforcement = p.Mode(now)
 	return t, nil
+}
+
+// Wake is [Policy.Next] for a target, and zero for one that is not valid.
+func Wake(t kspec.Target, now time.Time) time.Time {
+	p, err := Of(t)
+	if err != nil {
+		return time.Time{}
+	}
+	return p.Next(now)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/gitsource"
+	"github.com/cloudcwfranck/kspec/policy"
 )
 
 // repoFlags say where the config repo is and which of its specs are meant. They
@@ -199,14 +200,8 @@ func (f *repoFlags) read(ctx context.Context, source configRepo) (*checkout, err
 	}
 	c := &checkout{tree: tree}
 	c.set, c.errs = v1alpha1.Load(tree.FS)
-	for _, spec := range c.set.Specs {
-		t, err := spec.Doc.Target(spec.Source, tree.Revision)
-		if err != nil {
-			c.errs = append(c.errs, err)
-			continue
-		}
-		c.targets = append(c.targets, t)
-	}
+	targets, errs := c.set.Resolve(tree.Revision)
+	c.targets, c.errs = targets, append(c.errs, errs...)
 	return c, nil
 }
 
@@ -288,9 +283,10 @@ func (f *repoFlags) documents(a *app, c *checkout) error {
 	return nil
 }
 
-// each calls do for every selected target, prints what failed and goes on. The
-// result is the gravest of what happened: drift before failure, so that a
-// finding is never hidden by a cluster that could not be reached.
+// each calls do for every selected target, with its policies in the form that
+// they have now, prints what failed and goes on. The result is the gravest of
+// what happened: drift before failure, so that a finding is never hidden by a
+// cluster that could not be reached.
 func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec.Target) error) error {
 	targets, err := f.selected(c)
 	if err != nil {
@@ -305,7 +301,11 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 			a.log.InfoContext(ctx, "suspended", "target", t)
 			continue
 		}
-		switch err := do(t); {
+		t, err := policy.At(t, time.Now())
+		if err == nil {
+			err = do(t)
+		}
+		switch {
 		case err == nil:
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -162,6 +162,9 @@ type Desired struct {
 	Delivery []File
 	// Unknown tells what could not be rendered, and why; the rest is complete.
 	Unknown []Unknown
+	// Assumed tells what was taken for granted because only the cluster knows
+	// it, sorted.
+	Assumed []string
 }
 
 // Unknown is something that kspec could not look at. It is neither drift nor

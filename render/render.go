@@ -68,7 +68,7 @@ func (r *Renderer) Render(ctx context.Context, t kspec.Target, tree kspec.Tree) 
 		return cmp.Or(strings.Compare(a.Source.File, b.Source.File), cmp.Compare(a.Source.Line, b.Source.Line),
 			strings.Compare(a.Source.Overlay, b.Source.Overlay), a.Object.Compare(b.Object), strings.Compare(a.Reason, b.Reason))
 	})
-	return kspec.Desired{Tree: tree, Objects: objects, Delivery: delivery, Unknown: j.unknown}, nil
+	return kspec.Desired{Tree: tree, Objects: objects, Delivery: delivery, Unknown: j.unknown, Assumed: j.assumed}, nil
 }
 
 // job is one call of Render.
@@ -78,6 +78,10 @@ type job struct {
 	tree    fs.FS
 	objects []item
 	unknown []kspec.Unknown
+	// namespaces are those that the scope names and holds, assumed what had to
+	// be taken for granted about them.
+	namespaces []string
+	assumed    []string
 }
 
 // item is an object before it is known to be the only one of its identity.

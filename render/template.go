@@ -10,11 +10,14 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/cloudcwfranck/kspec"
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
+	where "github.com/cloudcwfranck/kspec/policy"
 )
 
 //go:embed templates
@@ -150,6 +153,10 @@ func (j *job) build(ctx context.Context, t template) ([]built, error) {
 // j.objects and returns the files that deliver them.
 func (j *job) templates(ctx context.Context) []kspec.File {
 	broken := len(j.unknown) > 0
+	if err := j.scope(); err != nil {
+		j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
+		return nil
+	}
 	var rendered []policy
 	for _, use := range j.target.Templates {
 		policies, err := j.use(ctx, use)
@@ -216,7 +223,7 @@ func (j *job) instances(u *unstructured.Unstructured, values map[string]value) (
 	all := j.reserved(values)
 	namespaces := []string{""}
 	if mentions(u.Object, "kspec.namespace") {
-		namespaces = included(j.target.Scope)
+		namespaces = j.namespaces
 		if len(namespaces) == 0 {
 			namespaces = []string{"none"} // to find its mistakes all the same
 		}
@@ -233,7 +240,7 @@ func (j *job) instances(u *unstructured.Unstructured, values map[string]value) (
 		if err != nil {
 			return nil, err
 		}
-		if keep && (ns != "none" || len(included(j.target.Scope)) > 0) {
+		if keep && (ns != "none" || len(j.namespaces) > 0) {
 			made = append(made, out)
 		}
 	}
@@ -278,10 +285,11 @@ func (j *job) conditions(u *unstructured.Unstructured) (bool, error) {
 
 // reserved returns the values with those that kspec itself provides.
 func (j *job) reserved(values map[string]value) map[string]value {
+	selector, _ := runtime.DefaultUnstructuredConverter.ToUnstructured(where.Selector(j.target.Scope)) // texts and lists of texts
 	all := map[string]value{
 		"kspec.target":            {"string", j.target.Name},
 		"kspec.validationActions": {"list", validationActions(j.target.Enforcement)},
-		"kspec.namespaceSelector": {"map", namespaceSelector(j.target.Scope)},
+		"kspec.namespaceSelector": {"map", selector},
 	}
 	maps.Copy(all, values)
 	return all
@@ -296,35 +304,42 @@ func validationActions(e kspec.Enforcement) []any {
 	return []any{"Warn", "Audit"}
 }
 
-// system are the namespaces that no policy of kspec may touch: without them
-// the cluster, or kspec, cannot repair itself.
-func system() []string {
-	return []string{"kspec-system", "kube-node-lease", "kube-public", "kube-system"}
-}
-
-// included returns the namespaces that the scope names, sorted.
-func included(s kspec.Scope) []string {
-	names := slices.DeleteFunc(slices.Clone(s.Include), func(n string) bool {
-		return slices.Contains(s.Exclude, n) || slices.Contains(system(), n)
-	})
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// namespaceSelector returns the scope as a label selector for namespaces.
-func namespaceSelector(s kspec.Scope) map[string]any {
-	term := func(operator string, names []string) any {
-		names = slices.Clone(names)
-		slices.Sort(names)
-		var values []any
-		for _, n := range slices.Compact(names) {
-			values = append(values, n)
+// scope finds the namespaces that the scope names and holds. Of their labels it
+// knows those in Git.
+func (j *job) scope() error {
+	p, err := where.Of(j.target)
+	if err != nil || len(j.target.Templates) == 0 {
+		return err
+	}
+	for _, name := range j.target.Scope.Include {
+		d := p.Decide(where.Object{
+			ID: kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: name}, NamespaceLabels: j.namespaceLabels(name),
+		}, time.Time{}) // the scope is the same at any time
+		if d.InScope {
+			j.namespaces = append(j.namespaces, name)
 		}
-		return map[string]any{"key": "kubernetes.io/metadata.name", "operator": operator, "values": values}
+		if d.Assumed {
+			j.assumed = append(j.assumed, d.Why)
+		}
 	}
-	terms := []any{term("NotIn", slices.Concat(system(), s.Exclude))}
-	if len(s.Include) > 0 {
-		terms = append(terms, term("In", s.Include))
+	slices.Sort(j.namespaces)
+	j.namespaces = slices.Compact(j.namespaces)
+	slices.Sort(j.assumed)
+	j.assumed = slices.Compact(j.assumed)
+	return nil
+}
+
+// namespaceLabels returns the labels of a namespace that an overlay declares,
+// nil for one that none does.
+func (j *job) namespaceLabels(name string) map[string]string {
+	for _, o := range j.objects {
+		if o.GetAPIVersion() == "v1" && o.GetKind() == "Namespace" && o.GetName() == name {
+			labels := o.GetLabels()
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			return labels
+		}
 	}
-	return map[string]any{"matchExpressions": terms}
+	return nil
 }

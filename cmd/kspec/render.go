@@ -53,6 +53,9 @@ clone instead, where Flux or Argo CD deploy them from.`,
 				if err != nil {
 					return err
 				}
+				for _, what := range want.Assumed {
+					a.log.WarnContext(cmd.Context(), "assumed, because the cluster is not asked", "target", t, "assumed", inertLine(what))
+				}
 				return a.printUnknown(t, want.Unknown)
 			})
 		},

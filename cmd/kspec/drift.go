@@ -17,7 +17,7 @@ import (
 )
 
 func newDriftCommand(a *app) *cobra.Command {
-	return group("drift", "Compare live clusters with Git", newDetectCommand(a), newRemediateCommand(a))
+	return group("drift", "Compare live clusters with Git", newDetectCommand(a), newRemediateCommand(a), newHistoryCommand(a))
 }
 
 func newDetectCommand(a *app) *cobra.Command {

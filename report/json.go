@@ -149,6 +149,11 @@ func writeJSON(reports []kspec.Report, _ Options) ([]byte, error) {
 	if len(docs) == 1 {
 		v = docs[0]
 	}
+	return marshal(v)
+}
+
+// marshal writes v as indented JSON that no terminal obeys.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

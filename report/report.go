@@ -1,7 +1,8 @@
 // Package report writes what a look found, in the format that its reader
 // needs: text for a person, JSON and YAML for programs, Markdown for pull
-// requests and job summaries. Its functions are pure: equal reports give equal
-// bytes.
+// requests and job summaries, SARIF for code scanning, JUnit for CI, OSCAL for
+// auditors, policy reports for dashboards. Its functions are pure: equal
+// reports give equal bytes.
 //
 // Live objects are hostile input. No format lets a value from the cluster or
 // from Git drive a terminal, a CI runner or a forge.
@@ -54,6 +55,11 @@ func formats() []format {
 		{"json", writeJSON},
 		{"yaml", writeYAML},
 		{"markdown", writeMarkdown},
+		{"sarif", writeSARIF},
+		{"junit", writeJUnit},
+		{"oscal", writeOSCAL},
+		{"policyreport", writePolicyReport},
+		{"openreports", writeOpenReports},
 	}
 }
 

@@ -156,6 +156,11 @@ func TestEveryFormatReadsAsExpected(t *testing.T) {
 		{"drifted.yaml", "yaml", report.Options{}, []kspec.Report{drifted()}},
 		{"drifted.md", "markdown", report.Options{}, []kspec.Report{drifted()}},
 		{"several.md", "markdown", report.Options{}, []kspec.Report{inSync(), incomplete, unsigned}},
+		{"several.sarif", "sarif", report.Options{}, []kspec.Report{drifted(), inSync()}},
+		{"several.xml", "junit", report.Options{}, []kspec.Report{drifted(), inSync(), incomplete}},
+		{"several.oscal.json", "oscal", report.Options{}, []kspec.Report{drifted(), inSync()}},
+		{"several.policyreport.yaml", "policyreport", report.Options{}, []kspec.Report{drifted(), inSync()}},
+		{"several.openreports.yaml", "openreports", report.Options{}, []kspec.Report{drifted(), inSync()}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			golden(t, c.file, write(t, c.format, c.o, c.reports...))
@@ -278,7 +283,7 @@ func TestUnknownFormatTeachesTheKnownOnes(t *testing.T) {
 	if err == nil || !strings.Contains(kspec.HintOf(err), "markdown") {
 		t.Errorf("got error %v with hint %q", err, kspec.HintOf(err))
 	}
-	if !slices.Equal(report.Formats(), []string{"text", "json", "yaml", "markdown"}) {
+	if !slices.Equal(report.Formats(), []string{"text", "json", "yaml", "markdown", "sarif", "junit", "oscal", "policyreport", "openreports"}) {
 		t.Errorf("formats are %v", report.Formats())
 	}
 }

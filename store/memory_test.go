@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudcwfranck/kspec"
-	"github.com/cloudcwfranck/kspec/store"
 )
 
 func decisions(n int) []kspec.Decision {
@@ -163,5 +162,3 @@ func BenchmarkRemember10000(b *testing.B) {
 		}
 	}
 }
-
-var _ store.Options

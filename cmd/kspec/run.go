@@ -109,7 +109,7 @@ NO_COLOR=1 nowhere.`,
 	})
 	root.AddCommand(
 		newValidateCommand(a), newRenderCommand(a), newDriftCommand(a),
-		newVerifyCommand(a), newServeCommand(a), newVersionCommand(a),
+		newVerifyCommand(a), newServeCommand(a), newClusterCommand(a), newVersionCommand(a),
 	)
 	return root
 }

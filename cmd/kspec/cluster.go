@@ -1,0 +1,407 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/yaml"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+)
+
+func newClusterCommand(a *app) *cobra.Command {
+	return group("cluster", "Make ClusterTargets of kubeconfig contexts, and list them",
+		newClusterDiscoverCommand(a), newClusterAddCommand(a), newClusterListCommand(a))
+}
+
+func newClusterDiscoverCommand(a *app) *cobra.Command {
+	var kubeconfig, output string
+	cmd := &cobra.Command{
+		Use:   "discover",
+		Short: "List the contexts of a kubeconfig, and what kspec needs to use them",
+		Long: `List the contexts of a kubeconfig, the name that a ClusterTarget of each would
+have, and whether kspec can use its credentials: a kubeconfig that runs a
+program to log in works on your machine, but not for "kspec serve". No cluster
+is asked anything.`,
+		Example: `  kspec cluster discover
+  kspec cluster discover --kubeconfig fleet.yaml -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			contexts, err := discover(kubeconfig)
+			if err != nil {
+				return err
+			}
+			return printTable(a, output, contexts, "CONTEXT\tNAME\tSERVER\tLOGIN\tUSABLE", func(c foundContext) string {
+				return strings.Join([]string{c.Context, c.Name, c.Server, c.Login, cmp.Or(c.Unusable, "yes")}, "\t")
+			})
+		},
+	}
+	bindKubeconfig(cmd, &kubeconfig)
+	bindList(cmd, &output)
+	return cmd
+}
+
+func newClusterAddCommand(a *app) *cobra.Command {
+	var flags addFlags
+	cmd := &cobra.Command{
+		Use:   "add CONTEXT…",
+		Short: "Write the ClusterTarget of a kubeconfig context",
+		Long: `Print the ClusterTarget of each context, or write it to
+clusters/NAME/target.yaml of a clone. It names a secret and holds none.
+
+The credentials are written only when --secret-file names a file: a Secret
+manifest with the context's kubeconfig, for the cluster that kspec runs in. Keep
+it out of the config repo, or encrypt it. The line that allows kspec to use the
+secret, for the bindings.yaml of its --secrets-dir, is printed to standard error.`,
+		Example: `  kspec cluster add prod-eu > clusters/prod-eu/target.yaml
+  kspec cluster add prod-eu --write . --secret-file prod-eu-secret.yaml`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return flags.add(a, args) },
+	}
+	bindKubeconfig(cmd, &flags.kubeconfig)
+	f := cmd.Flags()
+	f.StringVarP(&flags.write, "write", "w", "", "folder of a clone to write clusters/NAME/target.yaml in, instead of printing it")
+	f.StringVar(&flags.secretFile, "secret-file", "", "file to write a Secret manifest with the credentials to; - prints it, and so shows them")
+	f.StringVarP(&flags.namespace, "namespace", "n", "kspec-system", "namespace of the Secret")
+	f.StringVar(&flags.group, "group", "", "group of the clusters, for views of a fleet")
+	return cmd
+}
+
+func newClusterListCommand(a *app) *cobra.Command {
+	var repo repoFlags
+	var output string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the ClusterTargets of the config repo, and the ClusterSpecs for each",
+		Example: `  kspec cluster list --repo .
+  kspec cluster list --repo https://github.com/acme/config -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, errs, err := documents(cmd.Context(), a, repo, nil)
+			if err != nil {
+				return err
+			}
+			for _, err := range errs {
+				a.fail(err)
+			}
+			err = printTable(a, output, listed(set), "NAME\tGROUP\tSERVER\tAUTH\tCLUSTERSPECS\tFILE", func(t listedTarget) string {
+				return strings.Join([]string{
+					t.Name, cmp.Or(t.Group, "-"), cmp.Or(t.Server, "-"), t.AuthMode, cmp.Or(strings.Join(t.Specs, ","), "-"), t.File,
+				}, "\t")
+			})
+			if err == nil && len(errs) > 0 {
+				return errIncomplete
+			}
+			return err
+		},
+	}
+	repo.bind(cmd)
+	bindList(cmd, &output)
+	return cmd
+}
+
+func bindKubeconfig(cmd *cobra.Command, kubeconfig *string) {
+	cmd.Flags().StringVar(kubeconfig, "kubeconfig", "", "kubeconfig to read (default: $KUBECONFIG, ~/.kube/config)")
+}
+
+func bindList(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "format: text, json, yaml")
+}
+
+// foundContext is a context of a kubeconfig.
+type foundContext struct {
+	Context string `json:"context"`
+	// Name is what a ClusterTarget of the context would be called.
+	Name   string `json:"name"`
+	Server string `json:"server"`
+	// Login is how the context proves who it is.
+	Login string `json:"login"`
+	// Unusable says why kspec cannot use the context, if it cannot.
+	Unusable string `json:"unusable,omitempty"`
+	Current  bool   `json:"current,omitempty"`
+}
+
+// discover returns the contexts of the kubeconfig, by name.
+func discover(kubeconfig string) ([]foundContext, error) {
+	cfg, err := loadKubeconfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	var all []foundContext
+	for _, name := range slices.Sorted(maps.Keys(cfg.Contexts)) {
+		c := foundContext{Context: name, Name: targetName(name), Login: "none", Current: name == cfg.CurrentContext}
+		one, err := alone(cfg, name)
+		if err == nil {
+			err = refuseDangerous(one)
+		}
+		if err != nil {
+			c.Unusable = err.Error()
+		}
+		if cluster := cfg.Clusters[cfg.Contexts[name].Cluster]; cluster != nil {
+			c.Server = withoutPassword(cluster.Server)
+		}
+		if user := cfg.AuthInfos[cfg.Contexts[name].AuthInfo]; user != nil {
+			c.Login = login(user)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func loadKubeconfig(path string) (*clientcmdapi.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	cfg, err := rules.Load()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	if len(cfg.Contexts) == 0 {
+		return nil, kspec.WithHint(errors.New("the kubeconfig has no contexts"), "name another by --kubeconfig or $KUBECONFIG")
+	}
+	return cfg, nil
+}
+
+func login(user *clientcmdapi.AuthInfo) string {
+	switch {
+	case user.Exec != nil:
+		return "program " + filepath.Base(user.Exec.Command)
+	case user.AuthProvider != nil:
+		return "auth provider " + user.AuthProvider.Name
+	case user.Token != "", user.TokenFile != "":
+		return "token"
+	case len(user.ClientCertificateData) > 0, user.ClientCertificate != "":
+		return "certificate"
+	case user.Username != "":
+		return "password"
+	}
+	return "none"
+}
+
+// alone returns a kubeconfig with one context, and in it what files hold.
+func alone(cfg *clientcmdapi.Config, context string) (*clientcmdapi.Config, error) {
+	one := cfg.DeepCopy()
+	one.CurrentContext = context
+	if err := clientcmdapi.MinifyConfig(one); err != nil {
+		return nil, err
+	}
+	if err := clientcmdapi.FlattenConfig(one); err != nil {
+		return nil, err
+	}
+	for _, user := range one.AuthInfos {
+		if user.TokenFile == "" {
+			continue
+		}
+		token, err := os.ReadFile(user.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		user.Token, user.TokenFile = strings.TrimSpace(string(token)), ""
+	}
+	for _, cluster := range one.Clusters {
+		server, err := url.Parse(cluster.Server)
+		if err != nil || server.Scheme != "https" || server.User != nil {
+			return nil, errors.New("its server is not an https URL")
+		}
+	}
+	return one, nil
+}
+
+// withoutPassword is for addresses that people see.
+func withoutPassword(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "not a URL"
+	}
+	return u.Redacted()
+}
+
+// notInTargets matches what the name of a ClusterTarget does not have.
+var notInTargets = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// targetName makes the name of a ClusterTarget of the name of a context.
+func targetName(context string) string {
+	name := strings.ReplaceAll(strings.ToLower(context), "@", "-at-")
+	name = notInTargets.ReplaceAllString(name, "-")
+	return cmp.Or(strings.Trim(name[:min(len(name), 63)], "-"), "cluster")
+}
+
+type addFlags struct {
+	kubeconfig, write, secretFile, namespace, group string
+}
+
+func (f *addFlags) add(a *app, contexts []string) error {
+	cfg, err := loadKubeconfig(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	var targets, secrets [][]byte
+	var names, allowed []string
+	for _, context := range contexts {
+		if cfg.Contexts[context] == nil {
+			return kspec.WithHint(fmt.Errorf("the kubeconfig has no context %q", context),
+				"it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Contexts)), ", "))
+		}
+		one, err := alone(cfg, context)
+		if err == nil {
+			err = refuseDangerous(one)
+		}
+		if err != nil {
+			return kspec.WithHint(fmt.Errorf("context %s: %w", context, err),
+				"make a ServiceAccount for kspec in that cluster (see deploy/access), and a context with its token")
+		}
+		target, secret, host, err := f.documents(one, targetName(context))
+		if err != nil {
+			return err
+		}
+		if slices.Contains(names, targetName(context)) {
+			return fmt.Errorf("contexts %s would both be called %s: add them one by one, and rename one", strings.Join(contexts, ", "), targetName(context))
+		}
+		names, targets, secrets = append(names, targetName(context)), append(targets, target), append(secrets, secret)
+		allowed = append(allowed, fmt.Sprintf("- {secret: %s/kubeconfig, fields: [clusterTarget.kubeconfig], hosts: [%q]}\n", targetName(context), host))
+	}
+	if err := f.writeTargets(a, names, targets); err != nil {
+		return err
+	}
+	if f.secretFile == "" {
+		return nil
+	}
+	if err := writeSecret(a.out, f.secretFile, slices.Concat(secrets...)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.err, "kspec: to allow kspec to use it, add to bindings.yaml:\n%s", strings.Join(allowed, ""))
+	return err
+}
+
+// documents returns the ClusterTarget and the Secret, as YAML documents, and
+// the host that the secret is for.
+func (f *addFlags) documents(one *clientcmdapi.Config, name string) (target, secret []byte, host string, err error) {
+	kubeconfig, err := clientcmd.Write(*one)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if host, err = serverOf(string(kubeconfig)); err != nil {
+		return nil, nil, "", err
+	}
+	target, err = manifest(targetDoc{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClusterTarget", Metadata: map[string]string{"name": name},
+		Spec: v1alpha1.ClusterTargetSpec{
+			APIServerURL: one.Clusters[one.Contexts[one.CurrentContext].Cluster].Server,
+			AuthMode:     "kubeconfig", KubeconfigSecretRef: &v1alpha1.SecretKeyRef{Name: name, Key: "kubeconfig"}, Group: f.group,
+		},
+	})
+	if err != nil {
+		return nil, nil, "", err
+	}
+	secret, err = manifest(&corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: f.namespace},
+		Type:       corev1.SecretTypeOpaque,
+		Data:       map[string][]byte{"kubeconfig": kubeconfig},
+	})
+	return target, secret, host, err
+}
+
+// targetDoc is a ClusterTarget without the fields that only a cluster fills.
+type targetDoc struct {
+	APIVersion string                     `json:"apiVersion"`
+	Kind       string                     `json:"kind"`
+	Metadata   map[string]string          `json:"metadata"`
+	Spec       v1alpha1.ClusterTargetSpec `json:"spec"`
+}
+
+func manifest(doc any) ([]byte, error) {
+	text, err := yaml.Marshal(doc)
+	return slices.Concat([]byte("---\n"), text), err
+}
+
+func (f *addFlags) writeTargets(a *app, names []string, targets [][]byte) error {
+	if f.write == "" {
+		_, err := a.out.Write(slices.Concat(targets...))
+		return err
+	}
+	root, err := os.OpenRoot(f.write)
+	if err != nil {
+		return fmt.Errorf("--write: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for i, name := range names {
+		file := filepath.Join("clusters", name, "target.yaml")
+		if err := root.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := writeNew(root.OpenFile, file, targets[i], 0o644); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(a.out, filepath.Join(f.write, file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSecret writes what must not be seen to a file that nobody else reads.
+func writeSecret(out io.Writer, file string, data []byte) error {
+	if file == "-" {
+		_, err := out.Write(data)
+		return err
+	}
+	return writeNew(os.OpenFile, file, data, 0o600)
+}
+
+// writeNew writes a file that does not exist yet.
+func writeNew(open func(string, int, os.FileMode) (*os.File, error), name string, data []byte, mode os.FileMode) error {
+	file, err := open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, os.ErrExist) {
+		return kspec.WithHint(fmt.Errorf("%s is there already, and is left as it is", name), "remove it first, or write elsewhere")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	return errors.Join(err, file.Close())
+}
+
+// listedTarget is a ClusterTarget of the repo.
+type listedTarget struct {
+	Name     string   `json:"name"`
+	Group    string   `json:"group,omitempty"`
+	Server   string   `json:"server,omitempty"`
+	AuthMode string   `json:"authMode"`
+	Specs    []string `json:"clusterSpecs"`
+	File     string   `json:"file"`
+}
+
+// listed returns the ClusterTargets of the set, by name.
+func listed(set *v1alpha1.Set) []listedTarget {
+	var all []listedTarget
+	for _, t := range set.Targets {
+		l := listedTarget{
+			Name: t.Doc.Name, Group: t.Doc.Spec.Group, Server: t.Doc.Spec.APIServerURL, AuthMode: t.Doc.Spec.AuthMode,
+			Specs: []string{}, File: t.Source.File,
+		}
+		for _, s := range set.Specs {
+			if ref := s.Doc.Spec.ClusterRef; ref != nil && ref.Name == l.Name {
+				l.Specs = append(l.Specs, s.Doc.Name)
+			}
+		}
+		slices.Sort(l.Specs)
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b listedTarget) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}

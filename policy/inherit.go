@@ -128,11 +128,8 @@ func (h heritage) flatten(name string, path []string) (flat, error) {
 			maps.Copy(f.holds, inherited.holds)
 			f.uses, err = h.combine(layer.Strategy, f.uses, inherited.uses)
 		}
-		if err == nil && len(path)+f.height > deepest {
-			err = fmt.Errorf("more than %d bases build on one another below %s", deepest, name)
-		}
 		if err != nil {
-			return flat{}, &BaseError{i, cause(err)}
+			return flat{}, &BaseError{i, within(base, err)}
 		}
 	}
 	h.known[name] = f // before it is compared with its bases
@@ -158,10 +155,10 @@ func (h heritage) check(name string, path []string) error {
 	return nil
 }
 
-// cause takes from an error which base of a base it is about.
-func cause(err error) error {
+// within tells of an error about a base of a base which of the two it is.
+func within(base string, err error) error {
 	if e, ok := errors.AsType[*BaseError](err); ok {
-		return e.Err
+		return fmt.Errorf("%s: %w", base, e.Err)
 	}
 	return err
 }

@@ -134,9 +134,10 @@ func originOf(r kspec.Rule) kspec.Origin {
 func from(r kspec.Rule) string {
 	var names []string
 	for _, o := range r.Origins {
-		if name := strings.TrimSpace(o.Layer + " (template " + o.Template + ")"); !slices.Contains(names, name) {
-			names = append(names, name)
+		if o.Template != "" && o.Template != o.Layer {
+			o.Layer += " (template " + o.Template + ")"
 		}
+		names = append(names, o.Layer)
 	}
 	return cmp.Or(strings.Join(names, " and "), "a layer without a name")
 }

@@ -63,3 +63,17 @@ func TestTheDocsNameEveryParameterOfTheTemplatesThatComeWithKspec(t *testing.T) 
 		}
 	}
 }
+
+func TestTheAPIKnowsTheTemplatesThatComeWithKspec(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("templates", "*", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range files {
+		names = append(names, filepath.Base(filepath.Dir(file)))
+	}
+	if diff := cmp.Diff(names, v1alpha1.BuiltinTemplates()); diff != "" {
+		t.Errorf("templates in the folder (-) and in BuiltinTemplates (+):\n%s", diff)
+	}
+}

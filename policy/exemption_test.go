@@ -204,7 +204,10 @@ func TestExemptionsDoNotWidenEachOther(t *testing.T) {
 	all := []kspec.Exemption{
 		selecting(kspec.ExemptResource{Kind: "Pod", Namespace: "shop"}),
 		exempt("b", func(e *kspec.Exemption) { e.Resources = []kspec.ExemptResource{{Kind: "Job"}, {Name: "x"}} }),
-		exempt("c", func(e *kspec.Exemption) { e.Namespaces = []string{"web"}; e.Resources = []kspec.ExemptResource{{Name: "y"}} }),
+		exempt("c", func(e *kspec.Exemption) {
+			e.Namespaces = []string{"web"}
+			e.Resources = []kspec.ExemptResource{{Name: "y"}}
+		}),
 	}
 	together := of(t, kspec.Target{Exemptions: all})
 	for _, kind := range []string{"Pod", "Job", "Deployment"} {

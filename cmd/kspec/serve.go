@@ -21,6 +21,7 @@ import (
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/notify"
+	"github.com/cloudcwfranck/kspec/policy"
 	kremediate "github.com/cloudcwfranck/kspec/remediate"
 )
 
@@ -104,7 +105,7 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 	w.reconciler.Notifier = dispatcher
 
 	s := &server{wiring: w, alerts: dispatcher, flags: flags, log: log, gauges: newGauges(metrics.Registry)}
-	s.loop = &kspec.Loop{Do: s.look, Workers: flags.targets, Log: log, Done: s.gauges.done}
+	s.loop = &kspec.Loop{Do: s.look, Workers: flags.targets, Log: log, Wake: policy.Wake, Done: s.gauges.done}
 	mgr, err := s.manager()
 	if err != nil {
 		return err
@@ -286,6 +287,10 @@ func (s *server) tellSource(ctx context.Context, err error) {
 
 // look is the work of the loop.
 func (s *server) look(ctx context.Context, t kspec.Target) error {
+	t, err := policy.At(t, time.Now())
+	if err != nil {
+		return kspec.Terminal(err)
+	}
 	rep, out, err := s.reconciler.Reconcile(ctx, t)
 	if !rep.StartedAt.IsZero() {
 		s.gauges.looked(rep, out)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/compare"
+	"github.com/cloudcwfranck/kspec/policy"
 	kremediate "github.com/cloudcwfranck/kspec/remediate"
 	"github.com/cloudcwfranck/kspec/remediate/github"
 	"github.com/cloudcwfranck/kspec/render"
@@ -162,6 +163,7 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 			Source:   source,
 			Renderer: render.New(render.Options{}),
 			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
+			Waiver:   policy.Waiver{},
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
 		},
 	}

@@ -43,7 +43,7 @@ type Options struct {
 
 // Remediator makes plans true. All it must remember is in the forge and in
 // Git; what it holds in memory are the counts of looks, which start again with
-// the process. It is safe for concurrent use.
+// the process unless the findings tell them. It is safe for concurrent use.
 type Remediator struct {
 	forge    Forge
 	repo     *Repo
@@ -246,8 +246,12 @@ func (m *memo) look(rep kspec.Report) {
 	m.seen = seen
 }
 
-// confirmed reports whether a finding was seen often and long enough.
+// confirmed reports whether a finding was seen often and long enough: since
+// the process began, or as the finding itself tells when somebody keeps count.
 func (m *memo) confirmed(f kspec.Finding, c kspec.Confirm) bool {
 	s := m.seen[f.Fingerprint]
-	return s.looks >= max(c.Observations, 1) && m.last.Sub(s.since) >= c.For
+	if !f.FirstSeen.IsZero() && f.FirstSeen.Before(s.since) {
+		s.since = f.FirstSeen
+	}
+	return max(s.looks, f.Seen) >= max(c.Observations, 1) && m.last.Sub(s.since) >= c.For
 }

@@ -313,6 +313,42 @@ func TestWaitsUntilTheDriftWasSeenOftenEnough(t *testing.T) {
 	w.want(w.remediate(more), kspec.ActionUpdated, -1)
 }
 
+// A recorder counts the looks of the processes before this one.
+func TestBelievesFindingsThatTellHowOftenTheyWereSeen(t *testing.T) {
+	w := newWorld(t)
+	files := configRepo()
+	spec := files["clusters/prod/clusterspec.yaml"]
+	spec.Data = []byte(strings.Replace(string(spec.Data), "{observations: 1}", "{observations: 3, for: 150s}", 1))
+	if err := w.hub.Push(repoName, "main", "Be sure", files); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		seen  int
+		since time.Duration
+		want  kspec.Action
+	}{
+		{0, 0, kspec.ActionWaiting},
+		{2, time.Hour, kspec.ActionWaiting},
+		{3, time.Minute, kspec.ActionWaiting},
+		{3, 150 * time.Second, kspec.ActionOpened},
+	} {
+		w.restart()
+		now := w.time()
+		target, want, rep := look(t, w.url, now, scaled)
+		for i := range rep.Findings {
+			rep.Findings[i].Seen = c.seen
+			if c.seen > 0 {
+				rep.Findings[i].FirstSeen = now.Add(-c.since)
+			}
+		}
+		out, err := w.r.Remediate(t.Context(), target, want, rep)
+		if err != nil || out.Action != c.want {
+			t.Errorf("seen %d times since %s: got %s, %q, %v; want %s", c.seen, c.since, out.Action, out.Why, err, c.want)
+		}
+		w.pass(time.Minute)
+	}
+}
+
 func TestKeepsToItsLimits(t *testing.T) {
 	w := newWorld(t)
 	files := configRepo()

@@ -6,6 +6,7 @@ KUBE_VERSION := $(shell sed -n 's/^\tVersion = "\(.*\)"/\1/p' test/kube/kube.go)
 ETCD_VERSION := $(shell sed -n 's/^\tEtcd    = "\(.*\)"/\1/p' test/kube/kube.go)
 CACHE        := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kspec
 CONTROLPLANE := $(CACHE)/controlplane-$(KUBE_VERSION)-etcd-$(ETCD_VERSION)
+KUBECTL      := $(CACHE)/kubectl-$(KUBE_VERSION)
 
 # The race detector needs a C compiler; without one the tests run without it.
 RACE     ?= $(if $(shell command -v gcc || command -v clang),-race)
@@ -56,6 +57,13 @@ golden: controlplane ## rewrite what the tests expect, and show it
 .PHONY: bench
 bench: controlplane ## run the benchmarks; see docs/performance.md
 	go test -run='^$$' -bench=. -benchmem -count=$(or $(COUNT),1) -timeout=30m $(PACKAGES)
+
+.PHONY: bench-drift
+bench-drift: controlplane $(KUBECTL) ## measure a look next to other tools (N=10000 objects; OUT=FILE for JSON)
+	go run ./test/benchdrift -kubectl $(KUBECTL) -n $(or $(N),10000) $(if $(OUT),-out $(OUT)) $(if $(RUNS),-runs $(RUNS))
+
+$(KUBECTL): test/kubectl/go.mod
+	CGO_ENABLED=0 go build -C test/kubectl -trimpath -ldflags "-s -w" -o $@ .
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

@@ -49,6 +49,7 @@ func table() []folder {
 		{"docs/schemas", "the JSON Schemas, generated", nil},
 		{"deploy", "manifests that install kspec, and tests of them", nil},
 		{"fixtures", "cases, the example config repo, the forge and receivers that tests talk to", []string{".", "api"}},
+		{"test/benchdrift", "how long a look takes, next to other tools", []string{".", "compare", "render"}},
 		{"test", "the control plane that tests start, the demo, tools", []string{".", "api", "fixtures"}},
 	}
 }
@@ -57,7 +58,7 @@ func table() []folder {
 // any is not wanted.
 func homes() map[string][]string {
 	return map[string][]string{
-		"github.com/fluxcd/pkg/ssa":              {"compare"},
+		"github.com/fluxcd/pkg/ssa":              {"compare", "test/benchdrift"},
 		"github.com/getkin/kin-openapi":          {"fixtures"},
 		"github.com/go-git/go-git/v5":            {"gitsource", "remediate", "internal/pack", "fixtures"},
 		"github.com/google/go-containerregistry": {"verify", "fixtures"},

@@ -90,20 +90,28 @@ func benignKeys() []string {
 // benign reports whether a field that Git does not set may be there without
 // anyone having changed the configuration.
 func benign(want kspec.Object, path fieldpath.Path) bool {
-	p := keyed(path)
+	fields := make([]string, len(path))
+	for i, pe := range path {
+		fields[i] = step(pe).Field
+	}
+	return benignAt(want, fields)
+}
+
+// benignAt is benign for a place given by its fields, "" for a list item.
+func benignAt(want kspec.Object, p []string) bool {
 	switch {
-	case len(p) == 0 || p[0].Field == "status":
+	case len(p) == 0 || p[0] == "status":
 		return true
-	case p[len(p)-1].Field == "caBundle": // injected
+	case p[len(p)-1] == "caBundle": // injected
 		return true
-	case p[0].Field == "rules" && isAggregated(want.Unstructured):
+	case p[0] == "rules" && isAggregated(want.Unstructured):
 		return true
 	}
-	i := slices.IndexFunc(p, func(s kspec.Step) bool { return s.Field == "labels" || s.Field == "annotations" })
-	if i < 1 || i+1 >= len(p) || p[i-1].Field != "metadata" {
+	i := slices.IndexFunc(p, func(field string) bool { return field == "labels" || field == "annotations" })
+	if i < 1 || i+1 >= len(p) || p[i-1] != "metadata" {
 		return false
 	}
-	return benignKey(p[i+1].Field, want.FieldManager)
+	return benignKey(p[i+1], want.FieldManager)
 }
 
 func benignKey(key, applier string) bool {

@@ -799,7 +799,7 @@ func TestListingAndFetchingSeeTheSame(t *testing.T) {
 	if diff := cmp.Diff([]string{"Missing ConfigMap", "Changed /data/v 7 -> x kubectl-edit"}, lines(rep)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	requests := kspec.Requests{List: 3, Get: 12 + 1, Patch: 23}
+	requests := kspec.Requests{List: 3, Get: 12 + 1, Patch: 1 + 12} // Secrets have stringData
 	if diff := cmp.Diff(requests, rep.Coverage.Requests); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudcwfranck/kspec"
@@ -39,6 +40,9 @@ type Options struct {
 	MaxAge time.Duration
 	// NoDryRun keeps to what can be told by reading.
 	NoDryRun bool
+	// CrossCheckEvery is after how many objects that are in sync by their fields
+	// one is dry-run as well, 1000 when 0, never when negative.
+	CrossCheckEvery int
 	// Progress, when set, is told during a look how many objects of how many
 	// have a verdict. It is called by several goroutines.
 	Progress func(done, total int)
@@ -56,6 +60,8 @@ type Detector struct {
 	byPerson func(string) bool
 	key      []byte
 	memories memories
+	checks   []check
+	inSync   atomic.Int64 // objects that were in sync by their fields
 }
 
 var _ kspec.Detector = (*Detector)(nil)
@@ -66,6 +72,7 @@ func New(clusters Clusters, o Options) *Detector {
 	o.PageSize = cmp.Or(o.PageSize, 500)
 	o.Retries = cmp.Or(o.Retries, 3)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.CrossCheckEvery = cmp.Or(o.CrossCheckEvery, 1000)
 	o.MaxAge = cmp.Or(o.MaxAge, 24*time.Hour)
 	if o.People == nil {
 		o.People = DefaultPeople()
@@ -80,7 +87,7 @@ func New(clusters Clusters, o Options) *Detector {
 	if o.Key.IsZero() {
 		key = []byte(rand.Text())
 	}
-	return &Detector{Options: o, clusters: clusters, byPerson: matcher(o.People), key: key}
+	return &Detector{Options: o, clusters: clusters, byPerson: matcher(o.People), key: key, checks: checks()}
 }
 
 // Detect implements [kspec.Detector]. It fails when the cluster does not
@@ -114,6 +121,12 @@ func (s *sweep) report() kspec.Report {
 	for _, o := range s.subjects {
 		rep.Findings = append(rep.Findings, o.findings...)
 		rep.Coverage.Suppressed += o.suppressed
+		if o.crossChecked {
+			rep.Coverage.CrossChecked++
+		}
+		if o.disagreed {
+			rep.Coverage.Disagreed++
+		}
 		if o.tier != "" {
 			rep.Coverage.DecidedBy[o.tier]++
 		}

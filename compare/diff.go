@@ -321,8 +321,11 @@ func (v *view) intruded() []difference {
 			}
 		})
 	}
+	_, applied := appliedBy(v.owners, v.Want.FieldManager)
 	for _, o := range v.owners {
-		byPerson, byApplier := v.ByPerson(o.manager), o.manager == v.Want.FieldManager
+		byApplier := o.manager == v.Want.FieldManager
+		// What an applier that keeps notes did is told by them, whatever its name.
+		byPerson := v.ByPerson(o.manager) && !(byApplier && !applied && v.keepsNotes())
 		if o.subresource != "" || o.applies(v.Want.FieldManager) || !byPerson && !byApplier {
 			continue
 		}
@@ -334,6 +337,9 @@ func (v *view) intruded() []difference {
 	}
 	return all.list
 }
+
+// keepsNotes reports whether the object says what was last applied.
+func (v *view) keepsNotes() bool { return v.Live.GetAnnotations()[lastApplied] != "" }
 
 // wasInGit reports whether the applier set the field when it last wrote the
 // object, as far as it keeps notes: client-side apply does, as Argo CD's.

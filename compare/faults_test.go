@@ -64,14 +64,15 @@ func detectorWith(t testing.TB, o compare.Options, fault func(*http.Request) (*h
 	return compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), o)
 }
 
-// configMaps returns n ConfigMaps and a drifted Deployment, delivered.
+// configMaps returns n ConfigMaps and a drifted Deployment, delivered. What Git
+// says of binaryData and the server leaves out makes each need a dry run.
 func configMaps(t *testing.T, namespace string, n int) kspec.Desired {
 	t.Helper()
 	w := newWorld(t)
 	w.namespace(namespace)
 	text := deployment
 	for i := range n {
-		text += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d}\ndata: {v: x}\n", i)
+		text += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d}\ndata: {v: x}\nbinaryData: {}\n", i)
 	}
 	want := desired(t, namespace, text)
 	w.deliver(want)
@@ -161,10 +162,10 @@ func TestAFailedRequestIsUnknownAndTheRestGoesOn(t *testing.T) {
 			},
 			[]string{"Unknown Deployment: dry-run: forbidden: Forbidden of the test"},
 		},
-		"patch 403 of an object that equals Git": {
+		"patch 403 of an object that is not word for word as in Git": {
 			"patch", "/configmaps/c1",
 			func(r *http.Request) (*http.Response, error) { return answer(r, 403, "Forbidden"), nil },
-			[]string{hostPID},
+			[]string{hostPID, "Unknown ConfigMap: dry-run: forbidden: Forbidden of the test"},
 		},
 		"patch 500": {
 			"patch", "/configmaps/c1",
@@ -298,7 +299,7 @@ func TestAnObjectThatChangesUnderTheLookIsLookedAtAgain(t *testing.T) {
 			w := newWorld(t)
 			ns := "race-" + notName.ReplaceAllString(name, "-")
 			w.namespace(ns)
-			want := desired(t, ns, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {v: x}\n")
+			want := desired(t, ns, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {v: x}\nbinaryData: {}\n")
 			w.deliver(want)
 			var nth atomic.Int64
 			d := detectorWith(t, compare.Options{}, func(r *http.Request) (*http.Response, error) {

@@ -72,6 +72,44 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 		s.settle(o, look)
 		return true
 	}
+	if inSync(look, s.rules, s.checks) {
+		if s.crossCheck() {
+			return s.checkTwice(ctx, o, look)
+		}
+		o.decided(kspec.TierFields, 0)
+		return true
+	}
+	return s.tryOut(ctx, o, look)
+}
+
+// crossCheck reports whether it is the turn of an object that is in sync by its
+// fields to be dry-run, too.
+func (s *sweep) crossCheck() bool {
+	every := int64(s.CrossCheckEvery)
+	return s.inSync.Add(1)%max(every, 1) == 0 && every > 0 && !s.NoDryRun
+}
+
+// checkTwice asks the server about an object that is in sync by its fields.
+// What it says counts; when it says nothing, the fields do.
+func (s *sweep) checkTwice(ctx context.Context, o *subject, look Look) bool {
+	if !s.tryOut(ctx, o, look) {
+		return false
+	}
+	if o.tier != kspec.TierDryRun {
+		o.unknown, o.lasting = "", false
+		o.decided(kspec.TierFields, 0)
+		return true
+	}
+	o.crossChecked, o.disagreed = true, len(o.findings) > 0 || o.suppressed > 0 || o.unknown != ""
+	if o.disagreed {
+		s.Log.ErrorContext(ctx, "dry run disagrees with fields", "target", s.target, "object", o.id.String())
+	}
+	return true
+}
+
+// tryOut judges by a dry run. It returns false when the observation was out of
+// date.
+func (s *sweep) tryOut(ctx context.Context, o *subject, look Look) bool {
 	body, err := o.body()
 	if err != nil {
 		o.unknown = "read from Git: " + scrub(err.Error())

@@ -56,6 +56,9 @@ type subject struct {
 	unknown string
 	// lasting is true when another look would tell no more.
 	lasting bool
+	// crossChecked is true when a dry run was made although the fields were in
+	// sync, disagreed when it said something else.
+	crossChecked, disagreed bool
 }
 
 func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Finding) {

@@ -104,7 +104,16 @@ func TestMutatingWebhooks(t *testing.T) {
 				}
 				return ""
 			},
+			edit: `[{"op":"replace","path":"/spec/replicas","value":4}]`,
 			want: []string{"Unknown Deployment: dry-run: internal error: Internal error occurred: failed calling webhook \"hook.example.com\""},
+		},
+		"fails, and fields tell enough": {
+			patch: func(dryRun bool, _ map[string]any) string {
+				if dryRun {
+					return "fail"
+				}
+				return ""
+			},
 		},
 		"denies": {
 			patch: func(dryRun bool, _ map[string]any) string {

@@ -31,7 +31,8 @@ func BodyDigest(u *unstructured.Unstructured) Digest {
 func DigestWith(o Object, body Digest) Digest {
 	e := encoder{make([]byte, 0, 512)}
 	e.b = append(e.b, body[:]...)
-	ns, _ := namespaceOf(o.Unstructured)
+	ns, named := namespaceOf(o.Unstructured)
+	e.value(named)
 	for _, s := range []string{
 		ns, o.Source.File, o.Source.Overlay, o.Source.Template, o.FieldManager,
 		o.Unit.Namespace, o.Unit.Name,
@@ -42,11 +43,12 @@ func DigestWith(o Object, body Digest) Digest {
 	return e.sum()
 }
 
-// namespaceOf returns the namespace that an object names, if it is one.
+// namespaceOf returns the namespace that an object names, and whether it names
+// one, be it empty.
 func namespaceOf(u *unstructured.Unstructured) (string, bool) {
 	meta, _ := u.Object["metadata"].(map[string]any)
-	ns, _ := meta["namespace"].(string)
-	return ns, ns != ""
+	ns, named := meta["namespace"].(string)
+	return ns, named
 }
 
 type encoder struct{ b []byte }

@@ -210,7 +210,7 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 			names = append(names, name)
 		}
 		templates = append(templates, p.template.Name)
-		j.objects = append(j.objects, item{Object: kspec.Object{
+		j.objects = append(j.objects, item{body: kspec.BodyDigest(p.Unstructured), Object: kspec.Object{
 			Unstructured: p.Unstructured, Source: src, FieldManager: j.target.Delivery.FieldManager, Unit: j.target.Delivery.Unit,
 		}})
 	}

@@ -21,21 +21,21 @@ type folder struct {
 	overlay kspec.Overlay
 	dir     string
 	view    *view
+	// files and bytes are what was read of a plain folder, known the files that
+	// were remembered.
+	files, known int
+	bytes        int64
 }
 
 // kustomize builds the kustomization in dir.
 func (f *folder) kustomize(ctx context.Context, dir, file string) {
-	s := newScanner(newView(f.tree, f.limits)) // its own: a build that is given up goes on reading
-	objects, err := s.overlay(ctx, f.timeout, dir)
-	if err != nil {
-		f.fail(kspec.Source{Overlay: f.dir, File: file, Line: 1}, err)
+	r, known := f.kustomized(ctx, f.tree, dir)
+	f.report(Build{Overlay: true, Path: dir}, r, known)
+	if r.err != nil {
+		f.fail(kspec.Source{Overlay: f.dir, File: file, Line: 1}, r.err)
 		return
 	}
-	for _, o := range objects {
-		src := s.source(dir, file, o)
-		src.Overlay = f.dir
-		f.add(o.object, src)
-	}
+	f.add(unpack(r.objects))
 }
 
 // plain reads the YAML and JSON files of a folder as the engines do: in the
@@ -58,12 +58,15 @@ func (f *folder) plain(ctx context.Context) {
 		case d.IsDir():
 			return f.subfolder(ctx, name)
 		case slices.Contains(f.extensions(), path.Ext(name)):
-			f.file(name)
+			f.file(ctx, name)
 		}
 		return nil
 	})
 	if err != nil {
 		f.fail(kspec.Source{Overlay: f.dir}, err)
+	}
+	if f.files > 0 {
+		f.built(Build{Path: f.dir, Parts: f.files, Known: f.known})
 	}
 }
 
@@ -98,32 +101,50 @@ func (f *folder) subfolder(ctx context.Context, dir string) error {
 }
 
 // file reads the objects of one plain file; a bad one stalls only itself.
-func (f *folder) file(name string) {
-	objects, err := f.read(name)
-	if err != nil {
-		f.fail(kspec.Source{Overlay: f.dir, File: name, Line: 1}, err)
-		return
+func (f *folder) file(ctx context.Context, name string) {
+	flux := f.target.Delivery.Engine == kspec.Flux
+	asked := "file " + name
+	if flux {
+		asked = "flux " + asked
 	}
-	for _, o := range objects {
-		f.add(o.Unstructured, o.Source)
+	v := newView(f.tree, f.limits)
+	r, known := f.cache.get(ctx, asked, v, func() result {
+		objects, err := v.objects(name, flux)
+		return result{objects: pack(objects), bytes: v.total, err: err}
+	})
+	objects, err := unpack(r.objects), r.err
+	if f.files++; known {
+		f.known++
 	}
+	f.bytes += r.bytes
+	for _, limit := range []error{
+		err, within("Files", f.files, f.limits.Files), within("TotalBytes", f.bytes, f.limits.TotalBytes),
+		within("Objects", len(f.objects)+len(objects), f.limits.Objects),
+	} {
+		if limit != nil {
+			f.fail(kspec.Source{Overlay: f.dir, File: name, Line: 1}, limit)
+			return
+		}
+	}
+	f.add(objects)
 }
 
-func (f *folder) read(name string) ([]kspec.Object, error) {
-	data, err := f.view.file(name)
+// objects reads the objects of a file as Flux does, or as kubectl does.
+func (v *view) objects(name string, flux bool) ([]made, error) {
+	data, err := v.file(name)
 	if err != nil {
 		return nil, err
 	}
-	docs, err := parse(name, data, f.limits)
+	docs, err := parse(name, data, v.lim)
 	if err != nil {
 		return nil, err
 	}
 	if docs, err = flatten(name, docs); err != nil {
 		return nil, err
 	}
-	var objects []kspec.Object
+	var objects []made
 	for _, d := range docs {
-		if f.target.Delivery.Engine != kspec.Flux {
+		if !flux {
 			readAsKubectl(d.node)
 		}
 		u, err := d.object()
@@ -133,16 +154,21 @@ func (f *folder) read(name string) ([]kspec.Object, error) {
 		if local := u.GetAnnotations()[konfig.IgnoredByKustomizeAnnotation]; local != "" && local != "false" {
 			continue
 		}
-		objects = append(objects, kspec.Object{Unstructured: u, Source: kspec.Source{File: name, Line: d.line, Overlay: f.dir}})
+		objects = append(objects, made{u, name, d.line, kspec.BodyDigest(u)})
 	}
-	return objects, within("Objects", len(f.objects)+len(objects), f.limits.Objects)
+	return objects, nil
 }
 
-func (f *folder) add(u *unstructured.Unstructured, src kspec.Source) {
-	f.objects = append(f.objects, item{
-		Object:    kspec.Object{Unstructured: u, Source: src, FieldManager: f.overlay.FieldManager, Unit: f.overlay.Unit},
-		namespace: f.overlay.Namespace,
-	})
+func (f *folder) add(objects []made) {
+	for _, o := range objects {
+		f.objects = append(f.objects, item{
+			Object: kspec.Object{
+				Unstructured: o.object, FieldManager: f.overlay.FieldManager, Unit: f.overlay.Unit,
+				Source: kspec.Source{File: o.file, Line: o.line, Overlay: f.dir},
+			},
+			namespace: f.overlay.Namespace, body: o.body,
+		})
+	}
 }
 
 // source finds the document in Git that declares an object which Kustomize
@@ -161,7 +187,29 @@ func (s *scanner) source(dir, file string, o built) kspec.Source {
 	if err != nil || len(docs) == 0 {
 		return fallback
 	}
+	if d, ok := s.named(name, o.object); ok {
+		return kspec.Source{File: name, Line: d.line}
+	}
 	return kspec.Source{File: name, Line: declaring(docs, o.object).line}
+}
+
+// named returns what declaring would, where a document of a file has exactly
+// the name of u, without a look at all others.
+func (s *scanner) named(file string, u *unstructured.Unstructured) (document, bool) {
+	if s.index[file] == nil {
+		s.index[file] = map[[2]string][]document{}
+		for _, d := range s.docs[file] {
+			key := [2]string{text(field(d.node, "kind")), nameOf(d.node)}
+			s.index[file][key] = append(s.index[file][key], d)
+		}
+	}
+	gvk := u.GroupVersionKind()
+	for _, d := range s.index[file][[2]string{gvk.Kind, u.GetName()}] {
+		if group, _, _ := strings.Cut(text(field(d.node, "apiVersion")), "/"); group == gvk.Group || gvk.Group == "" {
+			return d, true
+		}
+	}
+	return document{}, false
 }
 
 // search looks for the declaring document in all files that were read, for an

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path"
 	"runtime/debug"
 	"slices"
@@ -15,6 +16,9 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/kustomize/kyaml/resid"
+
+	"github.com/cloudcwfranck/kspec"
 )
 
 // kustomizeLock is held while Kustomize runs: its OpenAPI schema is one global
@@ -27,67 +31,198 @@ type built struct {
 	object *unstructured.Unstructured
 	// origin is relative to the overlay; nil when Kustomize lost it.
 	origin *resource.Origin
+	// size is that of the object as JSON.
+	size int64
 }
 
-// overlay builds the kustomization in dir.
-func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string) ([]built, error) {
+// kustomized builds the kustomization in a folder, or remembers what it gave.
+func (r *Renderer) kustomized(ctx context.Context, fsys fs.FS, dir string) (result, bool) {
+	v := newView(fsys, r.limits) // its own: a build that is given up goes on reading
+	return r.cache.get(ctx, "overlay "+dir, v, func() result {
+		s := newScanner(v)
+		s.cache, s.chunk = r.cache, r.chunk
+		return s.overlay(ctx, r.timeout, dir)
+	})
+}
+
+// gaveUpError is of a build that another time may come to its end.
+type gaveUpError struct{ why string }
+
+func (e gaveUpError) Error() string { return e.why }
+
+// overlay builds the kustomization in dir. An error is one, and so is a panic
+// and a run that outlasts the timeout; that run keeps the lock until it ends,
+// because the state it holds cannot be shared, and who waits for it waits no
+// longer than the timeout.
+func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string) result {
 	if err := s.folder(dir, false); err != nil {
-		return nil, s.discreet(err)
-	}
-	if !s.touchesAnnotations() {
-		return s.build(ctx, timeout, dir, true)
-	}
-	objects, err := s.build(ctx, timeout, dir, false)
-	if err != nil {
-		return nil, err
-	}
-	if marked, err := s.build(ctx, timeout, dir, true); err == nil && len(marked) == len(objects) {
-		for i := range objects {
-			objects[i].origin = marked[i].origin
-		}
-	}
-	return objects, ctx.Err()
-}
-
-// build runs Kustomize. A panic is an error, and so is a run that outlasts the
-// timeout; that run keeps the lock until it ends, because the state it holds
-// cannot be shared, and who waits for it waits no longer than the timeout.
-func (s *scanner) build(ctx context.Context, timeout time.Duration, dir string, origins bool) ([]built, error) {
-	if err := s.prepare(dir, origins); err != nil {
-		return nil, err
+		return result{err: s.discreet(err)}
 	}
 	waited := time.NewTimer(timeout)
 	defer waited.Stop()
 	select {
 	case kustomizeLock <- struct{}{}:
 	case <-waited.C:
-		return nil, fmt.Errorf("another build still runs after %s", timeout)
+		return result{err: gaveUpError{fmt.Sprintf("another build still runs after %s", timeout)}}
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return result{err: ctx.Err()}
 	}
-	type result struct {
-		objects []built
-		err     error
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, gaveUpError{fmt.Sprintf("kustomize took longer than %s", timeout)})
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-kustomizeLock }()
-		objects, err := s.run(dir, origins)
-		done <- result{objects, s.discreet(err)}
+		r := s.run(ctx, dir)
+		r.err = s.discreet(r.err)
+		done <- r
 	}()
-	ran := time.NewTimer(timeout)
-	defer ran.Stop()
+	defer cancel()
 	select {
 	case r := <-done:
-		return r.objects, r.err
-	case <-ran.C:
-		return nil, fmt.Errorf("kustomize took longer than %s", timeout)
+		return r
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return result{err: context.Cause(ctx)}
 	}
 }
 
-func (s *scanner) run(dir string, origins bool) (objects []built, err error) {
+// run builds the kustomization in dir, in chunks if that gives the same.
+func (s *scanner) run(ctx context.Context, dir string) (r result) {
+	file, err := s.v.kustomization(dir)
+	if err != nil {
+		return result{err: err}
+	}
+	r.notes = s.deprecated()
+	if s.objects[dir] > 2*s.chunk {
+		p, err := s.divide(file)
+		if err == nil && len(p.chunks) > 1 {
+			if r, err = s.chunks(ctx, &p, dir, file); err == nil || ctx.Err() != nil {
+				r.notes, r.err = s.deprecated(), err
+				return r
+			}
+		}
+		if r.whole = "its objects depend on each other"; err != nil {
+			r.whole = s.discreet(err).Error()
+		}
+	}
+	objects, err := s.build(dir, func(origins bool) error { return s.prepare(dir, origins) })
+	if err != nil {
+		r.err = err
+		return r
+	}
+	r.parts, r.bytes, r.objects = 1, s.v.total, pack(s.sourced(dir, file, objects))
+	return r
+}
+
+// chunks builds each chunk that is not known, and puts all together.
+func (s *scanner) chunks(ctx context.Context, p *plan, dir, file string) (result, error) {
+	var all []made
+	var size int64
+	r := result{parts: len(p.chunks), bytes: s.v.total}
+	for _, chunk := range p.chunks {
+		if err := ctx.Err(); err != nil {
+			return result{}, err
+		}
+		part, known, err := s.part(p, chunk, dir, file)
+		if err != nil {
+			return result{}, err
+		}
+		if known {
+			r.known++
+		}
+		size += part.bytes
+		all = append(all, unpack(part.objects)...)
+	}
+	seen := make(map[string]bool, len(all))
+	for _, o := range all {
+		id := identity(kspec.IDOf(o.object))
+		if seen[id] {
+			return result{}, undivided{"two objects are " + id}
+		}
+		seen[id] = true
+	}
+	if err := within("OutputBytes", size, s.v.lim.OutputBytes); err != nil {
+		return result{}, err
+	}
+	slices.SortFunc(all, compareMade)
+	r.objects = pack(all)
+	return r, within("Objects", len(all), s.v.lim.Objects)
+}
+
+// part builds one chunk, or remembers what it gave.
+func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known bool, err error) {
+	sum, err := s.prepareChunk(p, chunk, dir, true)
+	if err != nil {
+		return result{}, false, err
+	}
+	if r, ok := s.cache.find(sum, s.v); ok {
+		return r, true, nil
+	}
+	objects, err := s.build(dir, func(origins bool) error {
+		_, err := s.prepareChunk(p, chunk, dir, origins)
+		return err
+	})
+	if err != nil {
+		return result{}, false, err
+	}
+	r = result{asked: sum, objects: pack(s.sourced(dir, file, objects))}
+	lost := false // its origin, and then its place is looked for in all files
+	for _, o := range objects {
+		r.bytes += o.size
+		lost = lost || o.origin == nil
+	}
+	if !lost {
+		s.cache.put(&r)
+	}
+	return r, false, nil
+}
+
+// identity is what two objects must not share for Kustomize. It is asked while
+// Kustomize is locked.
+func identity(id kspec.ObjectID) string {
+	of := resid.NewResIdWithNamespace(resid.NewGvk(id.Group, id.Version, id.Kind), id.Name, id.Namespace)
+	return strings.Join([]string{of.Gvk.String(), of.EffectiveNamespace(), of.Name}, "|")
+}
+
+// sourced finds out where the objects are declared, and sorts them.
+func (s *scanner) sourced(dir, file string, objects []built) []made {
+	all := make([]made, len(objects))
+	for i, o := range objects {
+		src := s.source(dir, file, o)
+		all[i] = made{o.object, src.File, src.Line, kspec.BodyDigest(o.object)}
+	}
+	slices.SortStableFunc(all, compareMade)
+	return all
+}
+
+func compareMade(a, b made) int {
+	return kspec.IDOf(a.object).Compare(kspec.IDOf(b.object))
+}
+
+// build runs Kustomize over what prepare hands to the view, once more where
+// asking for origins could change the objects.
+func (s *scanner) build(dir string, prepare func(origins bool) error) ([]built, error) {
+	once := func(origins bool) ([]built, error) {
+		if err := prepare(origins); err != nil {
+			return nil, err
+		}
+		return s.krusty(dir, origins)
+	}
+	if !s.touchesAnnotations() {
+		return once(true)
+	}
+	objects, err := once(false)
+	if err != nil {
+		return nil, err
+	}
+	if marked, err := once(true); err == nil && len(marked) == len(objects) {
+		for i := range objects {
+			objects[i].origin = marked[i].origin
+		}
+	}
+	return objects, nil
+}
+
+// krusty is one run of Kustomize.
+func (s *scanner) krusty(dir string, origins bool) (objects []built, err error) {
 	if s.schema {
 		openapi.ResetOpenAPI()
 		defer openapi.ResetOpenAPI()
@@ -159,7 +294,7 @@ func (s *scanner) collect(m resmap.ResMap, keep, marked bool) ([]built, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.CurId(), err)
 		}
-		all = append(all, built{u, origins[i]})
+		all = append(all, built{u, origins[i], int64(len(data))})
 	}
 	return all, within("Objects", len(all), s.v.lim.Objects)
 }

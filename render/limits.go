@@ -27,6 +27,9 @@ type Limits struct {
 	OutputBytes int64
 	// Bases is the number of kustomizations that one may stand below another.
 	Bases int
+	// CacheBytes is the memory for what was built before; what was not used for
+	// longest is forgotten first. Nothing is remembered when it is negative.
+	CacheBytes int64
 }
 
 // DefaultLimits returns limits that no sensible repo reaches.
@@ -40,6 +43,7 @@ func DefaultLimits() Limits {
 		Objects:     10_000,
 		OutputBytes: 128 << 20,
 		Bases:       32,
+		CacheBytes:  256 << 20,
 	}
 }
 
@@ -57,6 +61,7 @@ func (l Limits) withDefaults() Limits {
 		Objects:     cmp.Or(l.Objects, d.Objects),
 		OutputBytes: cmp.Or(l.OutputBytes, d.OutputBytes),
 		Bases:       cmp.Or(l.Bases, d.Bases),
+		CacheBytes:  cmp.Or(l.CacheBytes, d.CacheBytes),
 	}
 }
 

@@ -32,19 +32,32 @@ type Options struct {
 	Timeout time.Duration
 	// Limits bound what a repo can make kspec do.
 	Limits Limits
+	// Built, when set, is told how every part of a rendering came about. It is
+	// called by whoever renders, so by several at once.
+	Built func(Build)
 }
 
-// Renderer makes objects of templates and overlays.
+// Renderer makes objects of templates and overlays. It remembers what it built
+// for as long as the files that were read stay as they are, whichever commit
+// they are of and whichever target asks.
 type Renderer struct {
 	timeout time.Duration
 	limits  Limits
+	cache   *cache
+	chunk   int // objects of a chunk
+	built   func(Build)
 }
 
 var _ kspec.Renderer = (*Renderer)(nil)
 
 // New returns a Renderer.
 func New(o Options) *Renderer {
-	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: o.Limits.withDefaults()}
+	limits := o.Limits.withDefaults()
+	r := &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built}
+	if r.built == nil {
+		r.built = func(Build) {}
+	}
+	return r
 }
 
 // Render implements [kspec.Renderer]. It fails only when there is no tree or
@@ -89,6 +102,8 @@ type item struct {
 	kspec.Object
 	// namespace is what the overlay gives to an object that names none.
 	namespace string
+	// body is the digest of the object, without its namespace.
+	body kspec.Digest
 }
 
 // fail records that something could not be rendered. The place of the error
@@ -152,16 +167,24 @@ func inside(name, dir string) bool {
 // others, the reader learns every place.
 func (j *job) unique() []kspec.Object {
 	type identity struct{ group, kind, namespace, name string }
-	places := map[identity][]kspec.Object{}
-	for _, o := range j.objects {
+	first := make(map[identity]int, len(j.objects))
+	others := map[identity][]kspec.Object{}
+	for i, o := range j.objects {
 		id := o.ID()
 		key := identity{id.Group, id.Kind, id.Namespace, id.Name}
-		places[key] = append(places[key], o.Object)
+		if _, twice := first[key]; twice {
+			others[key] = append(others[key], o.Object)
+		} else {
+			first[key] = i
+		}
 	}
-	var objects []kspec.Object
-	for _, same := range places {
+	objects := make([]kspec.Object, 0, len(first))
+	for key, i := range first {
+		o := j.objects[i]
+		same := append([]kspec.Object{o.Object}, others[key]...)
 		if len(same) == 1 {
-			objects = append(objects, same[0])
+			o.Digest = kspec.DigestWith(o.Object, o.body)
+			objects = append(objects, o.Object)
 			continue
 		}
 		var names []string

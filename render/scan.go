@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -34,8 +35,12 @@ type scanner struct {
 	objects map[string]int
 	docs    map[string][]document
 	found   map[string]*kustomization
+	// index holds docs by kind and name.
+	index map[string]map[[2]string][]document
 	// schema is true when a kustomization brings its own OpenAPI schema.
 	schema bool
+	cache  *cache
+	chunk  int // objects of a chunk
 }
 
 type visit struct {
@@ -52,7 +57,7 @@ type kustomization struct {
 }
 
 func newScanner(v *view) *scanner {
-	return &scanner{v: v, objects: map[string]int{}, docs: map[string][]document{}, found: map[string]*kustomization{}}
+	return &scanner{v: v, objects: map[string]int{}, docs: map[string][]document{}, found: map[string]*kustomization{}, index: map[string]map[[2]string][]document{}}
 }
 
 // line returns where an entry of a field stands.
@@ -444,7 +449,7 @@ func (s *scanner) local(k *kustomization, field, entry string) (name, local stri
 	if name == ".." || strings.HasPrefix(name, "../") {
 		return "", "", k.refuse(field, entry, errors.New("leaves the repo"))
 	}
-	if _, err := fs.Stat(s.v.fsys, name); err != nil {
+	if _, err := s.v.stat(name); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errors.New("no such file or folder")
 		}
@@ -460,6 +465,7 @@ func (s *scanner) local(k *kustomization, field, entry string) (name, local stri
 // prepare hands the view the kustomizations in the form that Kustomize may
 // see. With origins, the one of the overlay asks for origin annotations.
 func (s *scanner) prepare(dir string, origins bool) error {
+	s.v.prepared = map[string][]byte{}
 	custom := false
 	for _, k := range s.found {
 		custom = custom || len(k.Configurations) > 0
@@ -469,16 +475,21 @@ func (s *scanner) prepare(dir string, origins bool) error {
 		if !custom {
 			served = quiet(served)
 		}
-		if origins && path.Dir(file) == dir && !slices.Contains(served.BuildMetadata, types.OriginAnnotations) {
-			served.BuildMetadata = append(slices.Clone(served.BuildMetadata), types.OriginAnnotations)
-		}
-		data, err := json.Marshal(served)
+		data, err := marshal(served, origins && path.Dir(file) == dir)
 		if err != nil {
 			return at(file, 1, err)
 		}
 		s.v.prepared[file] = data
 	}
 	return nil
+}
+
+// marshal prints a kustomization, with origin annotations asked for if wanted.
+func marshal(k types.Kustomization, origins bool) ([]byte, error) {
+	if origins && !slices.Contains(k.BuildMetadata, types.OriginAnnotations) {
+		k.BuildMetadata = append(slices.Clone(k.BuildMetadata), types.OriginAnnotations)
+	}
+	return json.Marshal(k)
 }
 
 // quiet says the same as k by the field of which Kustomize does not warn on
@@ -491,6 +502,31 @@ func quiet(k types.Kustomization) types.Kustomization {
 		k.CommonLabels = nil
 	}
 	return k
+}
+
+// deprecated tells of the fields that Kustomize is going to drop.
+//
+//nolint:staticcheck // The deprecated fields are the point.
+func (s *scanner) deprecated() (notes []string) {
+	for _, file := range slices.Sorted(maps.Keys(s.found)) {
+		k := s.found[file]
+		for _, old := range []struct {
+			name, instead string
+			there         bool
+		}{
+			{"bases", "resources", field(k.node, "bases") != nil},
+			{"commonLabels", "labels", len(k.CommonLabels) > 0},
+			{"imageTags", "images", field(k.node, "imageTags") != nil},
+			{"patchesJson6902", "patches", len(k.PatchesJson6902) > 0},
+			{"patchesStrategicMerge", "patches", len(k.PatchesStrategicMerge) > 0},
+			{"vars", "replacements", len(k.Vars) > 0},
+		} {
+			if old.there {
+				notes = append(notes, fmt.Sprintf("%s:%d: Kustomize is going to drop %s: use %s", file, k.line(old.name, ""), old.name, old.instead))
+			}
+		}
+	}
+	return notes
 }
 
 // touchesAnnotations reports whether the origin annotations could change what

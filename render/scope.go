@@ -17,13 +17,15 @@ func (j *job) applyNamespaces() {
 			declared[kind] = namespaced
 		}
 	}
+	kinds := clusterKinds()
 	for _, o := range j.objects {
 		if o.namespace == "" || o.GetNamespace() != "" {
 			continue
 		}
-		namespaced, known := declared[o.GroupVersionKind().GroupKind()]
+		kind := o.GroupVersionKind().GroupKind()
+		namespaced, known := declared[kind]
 		if !known {
-			namespaced = !clusterScoped(o.Unstructured)
+			namespaced = !slices.Contains(kinds[kind.Group], kind.Kind)
 		}
 		if namespaced {
 			o.SetNamespace(o.namespace)
@@ -40,13 +42,6 @@ func crdScope(u *unstructured.Unstructured) (kind schema.GroupKind, namespaced, 
 	kind.Kind, _, _ = unstructured.NestedString(u.Object, "spec", "names", "kind")
 	scope, _, _ := unstructured.NestedString(u.Object, "spec", "scope")
 	return kind, scope == "Namespaced", true
-}
-
-// clusterScoped reports whether u is of a kind of Kubernetes that has no
-// namespace.
-func clusterScoped(u *unstructured.Unstructured) bool {
-	kind := u.GroupVersionKind().GroupKind()
-	return slices.Contains(clusterKinds()[kind.Group], kind.Kind)
 }
 
 // clusterKinds lists the kinds without a namespace that Kubernetes itself

@@ -139,13 +139,14 @@ func isTemplate(apiVersion, kind string) bool {
 }
 
 // build makes the objects of a template, before parameters.
-func (j *job) build(ctx context.Context, t template) ([]built, error) {
-	objects, err := newScanner(newView(t.fsys, j.limits)).overlay(ctx, j.timeout, t.dir)
-	if err != nil {
-		return nil, err
+func (j *job) build(ctx context.Context, t template) ([]made, error) {
+	r, known := j.kustomized(ctx, t.fsys, t.dir)
+	j.report(Build{Overlay: true, Path: t.dir, Template: t.Name}, r, known)
+	if r.err != nil {
+		return nil, r.err
 	}
-	return slices.DeleteFunc(objects, func(b built) bool {
-		return isTemplate(b.object.GetAPIVersion(), b.object.GetKind())
+	return slices.DeleteFunc(unpack(r.objects), func(o made) bool {
+		return isTemplate(o.object.GetAPIVersion(), o.object.GetKind())
 	}), nil
 }
 

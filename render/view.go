@@ -28,10 +28,12 @@ type view struct {
 	prepared map[string][]byte
 	files    map[string][]byte
 	total    int64
+	// looks are all that was asked of the tree, and the answers.
+	looks map[string]string
 }
 
 func newView(fsys fs.FS, lim Limits) *view {
-	return &view{fsys: fsys, lim: lim, prepared: map[string][]byte{}, files: map[string][]byte{}}
+	return &view{fsys: fsys, lim: lim, prepared: map[string][]byte{}, files: map[string][]byte{}, looks: map[string]string{}}
 }
 
 var _ filesys.FileSystem = (*view)(nil)
@@ -55,15 +57,12 @@ func (v *view) file(name string) ([]byte, error) {
 	if err := within("Files", len(v.files)+1, v.lim.Files); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	f, err := v.fsys.Open(name)
+	data, err := v.read(name)
 	if err != nil {
+		v.saw(lookRead, name, err.Error())
 		return nil, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, v.lim.FileBytes+1))
-	if err != nil {
-		return nil, err
-	}
+	v.saw(lookRead, name, v.content(name, data))
 	if err := within("FileBytes", int64(len(data)), v.lim.FileBytes); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -75,13 +74,30 @@ func (v *view) file(name string) ([]byte, error) {
 	return data, nil
 }
 
+// read returns the content of a file, cut where it is longer than is allowed.
+func (v *view) read(name string) ([]byte, error) {
+	f, err := v.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, v.lim.FileBytes+1))
+}
+
+// stat is [fs.Stat] of the tree.
+func (v *view) stat(name string) (fs.FileInfo, error) {
+	info, err := fs.Stat(v.fsys, name)
+	v.saw(lookStat, name, statAnswer(info, err))
+	return info, err
+}
+
 // kustomization returns the path of the kustomization file of a folder, ""
 // when it has none.
 func (v *view) kustomization(dir string) (string, error) {
 	var found []string
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
 		file := path.Join(dir, name)
-		if info, err := fs.Stat(v.fsys, file); err == nil && !info.IsDir() {
+		if info, err := v.stat(file); err == nil && !info.IsDir() {
 			found = append(found, file)
 		}
 	}
@@ -114,7 +130,7 @@ func (v *view) ReadFile(p string) ([]byte, error) {
 // CleanedAbs implements [filesys.FileSystem].
 func (v *view) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 	name := inTree(p)
-	info, err := fs.Stat(v.fsys, name)
+	info, err := v.stat(name)
 	if err != nil {
 		return "", "", err
 	}
@@ -126,19 +142,21 @@ func (v *view) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 
 // IsDir implements [filesys.FileSystem].
 func (v *view) IsDir(p string) bool {
-	info, err := fs.Stat(v.fsys, inTree(p))
+	info, err := v.stat(inTree(p))
 	return err == nil && info.IsDir()
 }
 
 // Exists implements [filesys.FileSystem].
 func (v *view) Exists(p string) bool {
-	_, err := fs.Stat(v.fsys, inTree(p))
+	_, err := v.stat(inTree(p))
 	return err == nil
 }
 
 // ReadDir implements [filesys.FileSystem].
 func (v *view) ReadDir(p string) ([]string, error) {
-	entries, err := fs.ReadDir(v.fsys, inTree(p))
+	name := inTree(p)
+	entries, err := fs.ReadDir(v.fsys, name)
+	v.saw(lookList, name, listAnswer(entries, err))
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())

@@ -1,0 +1,552 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/types"
+)
+
+// A run of Kustomize takes time that grows with the square of its objects:
+// each one that is added is compared with all before it, and each may refer to
+// any other. This file finds out when an overlay can be built in chunks, each
+// by a run of its own over a part of the objects, with the same result. Why
+// that is so:
+//
+//   - Only fields that change objects one by one are allowed. None of them
+//     changes a name, so that a reference by name has nothing to follow.
+//   - A reference that also holds a namespace can change with the object it
+//     refers to; and a patch without target, and an entry of replicas, want
+//     their object to be there. Objects that depend on each other so are tied:
+//     they go to the same chunk.
+//   - Two objects of the same identity are found when the chunks are put
+//     together. Objects vanish only by patches that find theirs by its name,
+//     and all objects of that name are in the chunk.
+//   - Whatever else goes wrong in a chunk, the overlay is built whole, and that
+//     result counts.
+
+// chunkObjects is about how many objects a chunk has. An overlay of twice as
+// many is built whole, because there is nothing to win.
+const chunkObjects = 64
+
+// atom is what is in one chunk or in another: one document of a file, or a file
+// that cannot be divided.
+type atom struct {
+	file string
+	part int // of the file; -1 for the whole of it
+	docs []document
+	// places are the entries of kustomizations that name the file.
+	places []entryOf
+}
+
+// entryOf is an entry of the resources of a kustomization.
+type entryOf struct {
+	file  string
+	entry int
+}
+
+// plan says how an overlay is divided.
+type plan struct {
+	atoms  []atom
+	chunks [][]int // of atoms
+	// parents are the entries that name a base, by its file.
+	parents map[string][]entryOf
+	// anchors say for a patch or an entry of replicas to which atom it belongs.
+	anchors map[anchored]int
+	parts   map[string][]string // of files that are divided
+}
+
+// anchored is an entry of a list of a kustomization.
+type anchored struct {
+	file, list string
+	entry      int
+}
+
+// planner makes a plan.
+type planner struct {
+	*scanner
+	plan
+	below map[string][]int // atoms below a kustomization
+	sets  map[string]map[int]bool
+	names map[string][]int // atoms by the names of their objects
+	tied  []int            // union-find over atoms
+}
+
+// undivided is why an overlay is built whole.
+type undivided struct{ reason string }
+
+func (u undivided) Error() string { return u.reason }
+
+func because(k *kustomization, field, text string) error {
+	return undivided{fmt.Sprintf("%s:%d: %s", k.file, k.line(field, ""), text)}
+}
+
+// divide plans the chunks of the kustomization in a file. An error says why
+// there are none.
+func (s *scanner) divide(file string) (plan, error) {
+	p := &planner{
+		scanner: s, below: map[string][]int{}, sets: map[string]map[int]bool{}, names: map[string][]int{},
+		plan: plan{parents: map[string][]entryOf{}, anchors: map[anchored]int{}, parts: map[string][]string{}},
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.found)) {
+		if err := oneByOne(s.found[name]); err != nil {
+			return plan{}, err
+		}
+	}
+	if err := s.marked(); err != nil {
+		return plan{}, err
+	}
+	p.collect(file, map[string]int{})
+	p.tied = make([]int, len(p.atoms))
+	for i, a := range p.atoms {
+		p.tied[i] = i
+		for _, d := range a.docs {
+			name := nameOf(d.node)
+			p.names[name] = append(p.names[name], i)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.found)) {
+		for _, check := range []func(*kustomization) error{p.namespaces, p.patches, p.replicas} {
+			if err := check(s.found[name]); err != nil {
+				return plan{}, err
+			}
+		}
+	}
+	for i, a := range p.atoms {
+		for _, d := range a.docs {
+			refersTo(d.node, false, func(name string) { p.tie(append([]int{i}, p.names[name]...)) })
+		}
+	}
+	p.cut()
+	return p.plan, nil
+}
+
+func nameOf(n *yaml.Node) string { return text(field(field(n, "metadata"), "name")) }
+
+// oneByOne refuses a kustomization with a field that looks at more than one
+// object.
+func oneByOne(k *kustomization) error {
+	rest := quiet(k.Kustomization)
+	if rest.Kind != types.KustomizationKind {
+		return because(k, "kind", "a "+rest.Kind)
+	}
+	rest.TypeMeta, rest.MetaData, rest.Resources = types.TypeMeta{}, nil, nil
+	rest.Namespace, rest.Labels, rest.CommonLabels, rest.CommonAnnotations = "", nil, nil, nil
+	rest.Images, rest.Replicas, rest.Patches, rest.SortOptions = nil, nil, nil, nil
+	rest.BuildMetadata = slices.DeleteFunc(slices.Clone(rest.BuildMetadata), func(s string) bool {
+		return s == types.OriginAnnotations || s == types.ManagedByLabelOption
+	})
+	v := reflect.ValueOf(rest)
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if value := v.Field(i); !value.IsZero() && (value.Kind() != reflect.Slice && value.Kind() != reflect.Map || value.Len() > 0) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return because(k, name, name)
+		}
+	}
+	return nil
+}
+
+// marked refuses files with annotations by which Kustomize steers itself.
+func (s *scanner) marked() error {
+	for _, name := range slices.Sorted(maps.Keys(s.v.files)) {
+		data := s.v.files[name]
+		if bytes.Contains(data, []byte("config.kubernetes.io/")) || !isKustomization(name) && bytes.Contains(data, []byte("config.k8s.io/")) {
+			return undivided{name + " has annotations of Kustomize"}
+		}
+	}
+	return nil
+}
+
+// collect lists the atoms below a kustomization, each file once.
+func (p *planner) collect(file string, first map[string]int) []int {
+	if atoms, done := p.below[file]; done {
+		return atoms
+	}
+	var atoms []int
+	for i, entry := range p.found[file].Resources {
+		at, name := entryOf{file, i}, path.Join(path.Dir(file), entry)
+		if p.v.IsDir(name) {
+			base, _ := p.v.kustomization(name) // scanned already
+			p.parents[base] = append(p.parents[base], at)
+			atoms = append(atoms, p.collect(base, first)...)
+			continue
+		}
+		start, known := first[name]
+		if !known {
+			start = len(p.atoms)
+			first[name] = start
+			p.atoms = append(p.atoms, p.atomsOf(name)...)
+		}
+		for n := start; n < len(p.atoms) && p.atoms[n].file == name; n++ {
+			p.atoms[n].places = append(p.atoms[n].places, at)
+			atoms = append(atoms, n)
+		}
+	}
+	p.below[file] = atoms
+	return atoms
+}
+
+// separator is what Kustomize divides files at.
+var separator = regexp.MustCompile(`\n---.*\n`)
+
+// atomsOf divides a file into its documents, if there is no doubt about how
+// Kustomize divides it.
+func (p *planner) atomsOf(name string) []atom {
+	docs := p.docs[name]
+	all := []atom{{file: name, part: -1, docs: docs}}
+	data := strings.ReplaceAll(string(p.v.files[name]), "\r\n", "\n")
+	if len(docs) < 2 || strings.HasPrefix(data, "%") || strings.Contains(data, "\n%") {
+		return all
+	}
+	var parts []string
+	for _, text := range separator.Split(data, -1) {
+		if own, err := parse(name, []byte(text), p.v.lim); err != nil || len(own) > 1 {
+			return all
+		} else if len(own) == 1 {
+			if n := len(parts); n >= len(docs) || nameOf(own[0].node) != nameOf(docs[n].node) {
+				return all
+			}
+			parts = append(parts, text)
+		}
+	}
+	if len(parts) != len(docs) {
+		return all
+	}
+	p.parts[name] = parts
+	all = nil
+	for i := range docs {
+		all = append(all, atom{file: name, part: i, docs: docs[i : i+1]})
+	}
+	return all
+}
+
+// tie puts atoms into the same chunk.
+func (p *planner) tie(atoms []int) {
+	for _, i := range atoms {
+		a, b := p.head(atoms[0]), p.head(i)
+		p.tied[max(a, b)] = min(a, b)
+	}
+}
+
+func (p *planner) head(i int) int {
+	for p.tied[i] != i {
+		p.tied[i] = p.tied[p.tied[i]]
+		i = p.tied[i]
+	}
+	return i
+}
+
+// targets returns the atoms below a kustomization that hold an object of that
+// name and of a kind that will do.
+func (p *planner) targets(k *kustomization, name string, kind func(string) bool) []int {
+	below := p.under(k.file)
+	return slices.DeleteFunc(slices.Clone(p.names[name]), func(i int) bool {
+		return !below[i] || !slices.ContainsFunc(p.atoms[i].docs, func(d document) bool {
+			return nameOf(d.node) == name && kind(text(field(d.node, "kind")))
+		})
+	})
+}
+
+func (p *planner) under(file string) map[int]bool {
+	if known, ok := p.sets[file]; ok {
+		return known
+	}
+	below := make(map[int]bool, len(p.below[file]))
+	for _, i := range p.below[file] {
+		below[i] = true
+	}
+	p.sets[file] = below
+	return below
+}
+
+// namespaces refuses a kustomization that renames a Namespace.
+func (p *planner) namespaces(k *kustomization) error {
+	if k.Namespace == "" {
+		return nil
+	}
+	for _, i := range p.below[k.file] {
+		for _, d := range p.atoms[i].docs {
+			if name := nameOf(d.node); text(field(d.node, "kind")) == "Namespace" && name != k.Namespace {
+				return because(k, "namespace", "namespace, which renames Namespace "+strconv.Quote(name))
+			}
+		}
+	}
+	return nil
+}
+
+// replicas ties what an entry of replicas finds by its name.
+func (p *planner) replicas(k *kustomization) error {
+	for i, r := range k.Replicas {
+		found := p.targets(k, r.Name, func(string) bool { return true })
+		if len(found) == 0 {
+			return because(k, "replicas", "replicas of "+strconv.Quote(r.Name)+", which is not there")
+		}
+		p.tie(found)
+		p.anchors[anchored{k.file, "replicas", i}] = found[0]
+	}
+	return nil
+}
+
+// patches ties what a patch without target finds by kind and name, and lets
+// other patches be in every chunk.
+func (p *planner) patches(k *kustomization) error {
+	for i, patch := range quiet(k.Kustomization).Patches {
+		content := []byte(patch.Patch)
+		if patch.Path != "" {
+			content = p.v.files[path.Join(path.Dir(k.file), patch.Path)]
+		}
+		docs, err := parse(k.file, content, p.v.lim)
+		if err != nil || len(docs) == 0 {
+			return because(k, "patches", "a patch that cannot be read")
+		}
+		if patch.Options != nil && (patch.Options.AllowKindChange || patch.Options.AllowNameChange) {
+			return because(k, "patches", "a patch with options")
+		}
+		if patch.Target != nil {
+			if err := harmless(docs); err != nil {
+				return because(k, "patches", err.Error())
+			}
+			continue
+		}
+		var found []int
+		for _, d := range docs {
+			kind, name := text(field(d.node, "kind")), nameOf(d.node)
+			own := p.targets(k, name, func(of string) bool { return of == kind })
+			if kind == "" || name == "" || len(own) == 0 {
+				return because(k, "patches", "a patch of something that is not there")
+			}
+			found = append(found, own...)
+		}
+		p.tie(found)
+		p.anchors[anchored{k.file, "patches", i}] = found[0]
+	}
+	return nil
+}
+
+// harmless refuses a patch with target that could change which object an object
+// is, or delete one.
+func harmless(docs []document) error {
+	for _, d := range docs {
+		if bytes.Contains([]byte(spelled(d.node)), []byte("$patch")) {
+			return errors.New("a patch that deletes or replaces")
+		}
+		if d.node.Kind != yaml.SequenceNode {
+			continue
+		}
+		for _, op := range d.node.Content {
+			for _, step := range []string{"path", "from"} {
+				if n := field(op, step); n != nil && identifies(text(n)) {
+					return fmt.Errorf("a patch of %q", text(n))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// identifies reports whether a JSON pointer may lead to what names an object.
+func identifies(pointer string) bool {
+	steps := strings.Split(pointer, "/")
+	if len(steps) < 2 || steps[0] != "" {
+		return true
+	}
+	switch steps[1] {
+	case "", "kind", "apiVersion":
+		return true
+	case "metadata":
+		return len(steps) < 3 || steps[2] != "labels" && steps[2] != "annotations"
+	}
+	return false
+}
+
+func spelled(n *yaml.Node) string {
+	out, err := yaml.Marshal(n)
+	if err != nil {
+		return "$patch" // which is refused
+	}
+	return string(out)
+}
+
+// references are the last steps of the paths under which Kustomize finds a
+// mapping that refers to an object by name and namespace. Any other path of a
+// reference ends with a name.
+func references() []string {
+	return []string{"subjects", "service", "configMap", "secretRef", "resourceNames", "annotations"}
+}
+
+// refersTo calls f with the names by which an object may refer to others in a
+// way that changes with their namespace.
+func refersTo(n *yaml.Node, inside bool, f func(name string)) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	for i, child := range n.Content {
+		if n.Kind != yaml.MappingNode {
+			refersTo(child, inside, f)
+			continue
+		}
+		if i%2 == 0 {
+			continue
+		}
+		key := n.Content[i-1].Value
+		if inside && key == "name" {
+			f(text(child))
+		}
+		refers := slices.Contains(references(), key) || strings.HasSuffix(strings.ToLower(key), "name")
+		refersTo(child, inside || refers && child.Kind != yaml.ScalarNode, f)
+	}
+}
+
+// cut makes the chunks. Where one ends depends on what is there and not on what
+// comes before, so that a change of one object leaves most chunks as they are.
+func (p *planner) cut() {
+	groups := map[int][]int{}
+	var order []int
+	for i := range p.atoms {
+		head := p.head(i)
+		if groups[head] == nil {
+			order = append(order, head)
+		}
+		groups[head] = append(groups[head], i)
+	}
+	var chunk []int
+	objects := 0
+	end := func() {
+		if len(chunk) > 0 {
+			slices.Sort(chunk)
+			p.plan.chunks = append(p.plan.chunks, chunk)
+		}
+		chunk, objects = nil, 0
+	}
+	for _, head := range order {
+		chunk = append(chunk, groups[head]...)
+		for _, i := range groups[head] {
+			objects += len(p.atoms[i].docs) * len(p.atoms[i].places)
+		}
+		if objects >= 2*p.chunk || objects >= p.chunk/2 && p.isBorder(p.atoms[head]) {
+			end()
+		}
+	}
+	end()
+}
+
+func (p *planner) isBorder(a atom) bool {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(a.file)) // a hash: cannot fail
+	for _, d := range a.docs {
+		_, _ = h.Write([]byte("\x00" + nameOf(d.node)))
+	}
+	return h.Sum32()%uint32(max(p.chunk/2, 1)) == 0 //nolint:gosec // a small number
+}
+
+// serve returns the kustomizations and files that one chunk consists of, as
+// Kustomize may see them. All are in the map; those that read as they stand in
+// the tree with nil.
+func (p *plan) serve(found map[string]*kustomization, chunk []int) map[string]any {
+	entries := map[string]map[int]bool{}
+	parts := map[string][]string{}
+	in := make(map[int]bool, len(chunk))
+	served := map[string]any{}
+	var include func(at entryOf)
+	include = func(at entryOf) {
+		seen := entries[at.file]
+		if seen == nil {
+			seen = map[int]bool{}
+			entries[at.file] = seen
+			for _, parent := range p.parents[at.file] {
+				include(parent)
+			}
+		}
+		seen[at.entry] = true
+	}
+	for _, i := range chunk {
+		a := p.atoms[i]
+		in[i] = true
+		served[a.file] = nil
+		if a.part >= 0 {
+			parts[a.file] = append(parts[a.file], p.parts[a.file][a.part])
+		}
+		for _, at := range a.places {
+			include(at)
+		}
+	}
+	for file, texts := range parts {
+		if len(texts) < len(p.parts[file]) {
+			served[file] = []byte(strings.Join(texts, "\n---\n"))
+		}
+	}
+	for file, used := range entries {
+		k := p.reduce(found[file], used, in)
+		for _, patch := range k.Patches {
+			if patch.Path != "" {
+				served[path.Join(path.Dir(file), patch.Path)] = nil
+			}
+		}
+		served[file] = k
+	}
+	return served
+}
+
+// reduce returns a kustomization with what concerns the atoms of a chunk.
+func (p *plan) reduce(k *kustomization, used map[int]bool, in map[int]bool) types.Kustomization {
+	out := quiet(k.Kustomization)
+	belongs := func(list string, entry int) bool {
+		anchor, bound := p.anchors[anchored{k.file, list, entry}]
+		return !bound || in[anchor]
+	}
+	resources, patches, replicas := out.Resources, out.Patches, out.Replicas
+	out.Resources, out.Patches, out.Replicas = nil, nil, nil
+	for _, i := range slices.Sorted(maps.Keys(used)) {
+		out.Resources = append(out.Resources, resources[i])
+	}
+	for i, patch := range patches {
+		if belongs("patches", i) {
+			out.Patches = append(out.Patches, patch)
+		}
+	}
+	for i, r := range replicas {
+		if belongs("replicas", i) {
+			out.Replicas = append(out.Replicas, r)
+		}
+	}
+	return out
+}
+
+// prepareChunk hands the view what a chunk consists of, and returns a sum of
+// all that the result depends on.
+func (s *scanner) prepareChunk(p *plan, chunk []int, dir string, origins bool) (string, error) {
+	s.v.prepared = map[string][]byte{}
+	served := p.serve(s.found, chunk)
+	values := []string{"chunk", dir, strconv.FormatBool(origins)}
+	for _, name := range slices.Sorted(maps.Keys(served)) {
+		data := s.v.files[name]
+		switch as := served[name].(type) {
+		case []byte:
+			s.v.prepared[name], data = as, as
+		case types.Kustomization:
+			text, err := marshal(as, origins && path.Dir(name) == dir)
+			if err != nil {
+				return "", at(name, 1, err)
+			}
+			s.v.prepared[name], data = text, text
+		}
+		values = append(values, name, strconv.Itoa(len(data)), string(data))
+	}
+	for _, i := range chunk {
+		if a := p.atoms[i]; a.part >= 0 {
+			values = append(values, strconv.Itoa(a.docs[0].line))
+		}
+	}
+	return sumOf(values...), nil
+}

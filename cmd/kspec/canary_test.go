@@ -115,18 +115,24 @@ func TestCanariesStayInside(t *testing.T) {
 	for _, format := range []string{"text", "json", "yaml", "markdown"} {
 		out.run(t, append([]string{"drift", "detect", "-o", format}, repo...)...)
 	}
-	forge := append([]string{"drift", "remediate", "--forge-url", p.forgeURL + "/api/v3/"}, repo...)
+	state := filepath.Join(t.TempDir(), "state.db")
+	out.run(t, append([]string{"drift", "detect", "--state", state}, repo...)...)
+	forge := append([]string{"drift", "remediate", "--forge-url", p.forgeURL + "/api/v3/", "--state", state}, repo...)
 	out.run(t, append(forge, "--dry-run")...)
 	out.run(t, forge...)
 	out.run(t, append(forge, "-o", "json")...)
 	out.run(t, "validate", "--repo", p.forgeURL+"/"+serveRepo+".git", "--verbose")
 
-	d := p.serve(t, "--leader-elect=false", "--verbose")
+	d := p.serve(t, "--leader-elect=false", "--verbose", "--state", state)
 	eventually(t, d, "the alert", func() bool { return len(p.slack.Messages()) > 0 })
 	_, metrics := get(t, "http://"+d.metrics+"/metrics")
 	out.add("metrics", metrics)
 	d.stop(t)
 	out.add("log of serve", d.text())
+	for _, format := range []string{"text", "json", "yaml", "markdown"} {
+		out.run(t, "drift", "history", "--state", state, "-o", format)
+	}
+	out.add("state", stored(t, state))
 
 	for _, m := range p.slack.Messages() {
 		out.add("message", string(m.Body))
@@ -153,6 +159,22 @@ func ownCommits(t *testing.T, p *place) string {
 		t.Fatalf("git log: %v: %s", err, text)
 	}
 	return string(text)
+}
+
+// stored returns the database as it is on the disk, which must hold findings
+// about what has a secret, and decisions.
+func stored(t *testing.T, state string) string {
+	t.Helper()
+	data, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"DB_PASSWORD", "apps\nv1\nDeployment\ncanary\nweb"} {
+		if !bytes.Contains(data, []byte(want)) {
+			t.Errorf("the state does not hold %q: nothing was searched", want)
+		}
+	}
+	return string(data)
 }
 
 // outputs is everything that came out.

@@ -38,6 +38,9 @@ type Options struct {
 	// MaxAge is how long a decision holds while nothing seems to change, a day
 	// when 0.
 	MaxAge time.Duration
+	// Watch, when set, listens to the clusters between looks, so that what did
+	// not change need not be read. It serves one Detector, which has a Memory.
+	Watch *Watcher
 	// NoDryRun keeps to what can be told by reading.
 	NoDryRun bool
 	// CrossCheckEvery is after how many objects that are in sync by their fields
@@ -106,6 +109,7 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 	rep := s.report()
 	rep.Target, rep.Cluster, rep.Revision = t.Name, cmp.Or(t.Cluster, c.name), want.Tree.Revision
 	rep.StartedAt, rep.Duration = start, d.Now().Sub(start)
+	rep.ObservedAt = s.observedAt()
 	rep.Unknown = append(rep.Unknown, want.Unknown...)
 	sortUnknown(rep.Unknown)
 	rep = rep.With(expired(t, start)...)

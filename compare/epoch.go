@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,29 +57,62 @@ func (s *sweep) newEpochs(ctx context.Context) *epochs {
 		definitions: map[string]string{},
 	}
 	var mutating []string
-	for _, kind := range []string{"MutatingWebhookConfiguration", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"} {
-		s.versions(ctx, schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: kind}, func(name, version string) {
-			mutating = append(mutating, kind+" "+name+" "+version)
+	for _, kind := range mutatingKinds() {
+		s.versions(ctx, kind, func(name, version string) {
+			mutating = append(mutating, kind.Kind+" "+name+" "+version)
 		})
 	}
 	slices.Sort(mutating)
-	s.versions(ctx, schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, func(name, version string) {
+	s.versions(ctx, definitionKind(), func(name, version string) {
 		e.definitions[name] = version
 	})
 	e.base = digest(version(), s.People, string(drift), active, strings.Join(mutating, "\n"))
 	return e
 }
 
+// mutatingKinds are the kinds of what may change an object on its way into the
+// cluster.
+func mutatingKinds() []schema.GroupKind {
+	const group = "admissionregistration.k8s.io"
+	return []schema.GroupKind{
+		{Group: group, Kind: "MutatingWebhookConfiguration"},
+		{Group: group, Kind: "MutatingAdmissionPolicy"},
+		{Group: group, Kind: "MutatingAdmissionPolicyBinding"},
+	}
+}
+
+func definitionKind() schema.GroupKind {
+	return schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+}
+
+// endpointOf returns where the objects of a kind without namespaces are.
+func (s *sweep) endpointOf(kind schema.GroupKind) (endpoint, bool) {
+	m, err := s.cluster.mapper.RESTMapping(kind)
+	if err != nil {
+		return endpoint{}, false
+	}
+	return endpoint{gvr: m.Resource}, true
+}
+
+// epochOf returns what an epoch counts of an object.
+func epochOf(m *metav1.PartialObjectMetadata) string {
+	return string(m.UID) + "/" + strconv.FormatInt(m.Generation, 10)
+}
+
 // versions calls visit with the name and the generation of every object of a
 // kind without namespaces. What cannot be listed does not count.
 func (s *sweep) versions(ctx context.Context, kind schema.GroupKind, visit func(name, version string)) {
-	m, err := s.cluster.mapper.RESTMapping(kind)
-	if err != nil {
+	at, ok := s.endpointOf(kind)
+	if !ok {
 		return
 	}
-	err = s.glance(ctx, endpoint{gvr: m.Resource}, func(o *metav1.PartialObjectMetadata) {
-		visit(o.Name, fmt.Sprintf("%s/%d", o.UID, o.Generation))
-	})
+	if heard, ok := s.heardVersions(at); ok {
+		for name, version := range heard {
+			visit(name, version)
+		}
+		return
+	}
+	err := s.glance(ctx, at, func(o *metav1.PartialObjectMetadata) { visit(o.Name, epochOf(o)) })
 	if err != nil {
 		s.Log.DebugContext(ctx, "kind not listed", "kind", kind.String(), "error", err)
 	}

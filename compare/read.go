@@ -29,8 +29,8 @@ func (s *sweep) groups() map[endpoint][]*subject {
 
 // compareNotes decides what was decided before and has not changed since.
 func (s *sweep) compareNotes(ctx context.Context, before map[kspec.ObjectID]past) {
-	if len(before) == 0 {
-		return
+	if s.Memory != nil {
+		s.epochs(ctx) // before anything is judged
 	}
 	for _, o := range s.subjects {
 		p, ok := before[o.id]
@@ -39,6 +39,7 @@ func (s *sweep) compareNotes(ctx context.Context, before map[kspec.ObjectID]past
 			o.past = &p
 		}
 	}
+	s.overhear()
 	var g errgroup.Group
 	g.SetLimit(s.Workers)
 	for at, group := range s.groups() {
@@ -98,7 +99,7 @@ func (s *sweep) read(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(s.Workers)
 	for at, group := range groups {
-		if len(group) >= fewest && !isSecret(group[0].id) {
+		if s.listed(at, group) {
 			g.Go(func() error { s.list(ctx, at, group); return nil })
 		}
 	}
@@ -107,6 +108,15 @@ func (s *sweep) read(ctx context.Context) {
 		return !o.known || o.unknown != "" || o.read || o.tier != ""
 	}), s.get)
 }
+
+// listed reports whether a list is cheaper than fetching each of the group: not
+// when a watch has told that most of what would be listed is not needed.
+func (s *sweep) listed(at endpoint, group []*subject) bool {
+	return len(group) >= fewest && !isSecret(group[0].id) && s.heard[at] <= perGet*len(group)
+}
+
+// perGet is how many objects a list brings in the time of one get.
+const perGet = 25
 
 // list observes the objects of one kind and namespace page by page. What it
 // does not find is left to get: a list is no proof of absence.
@@ -146,7 +156,6 @@ func (s *sweep) list(ctx context.Context, at endpoint, group []*subject) {
 // tooFar reports whether fetching what is still wanted is cheaper than the
 // rest of the list.
 func tooFar(page *unstructured.UnstructuredList, wanted int) bool {
-	const perGet = 25 // objects that a list brings in the time of one get
 	rest := page.GetRemainingItemCount()
 	return wanted == 0 || rest != nil && *rest > int64(perGet*wanted)
 }

@@ -123,6 +123,7 @@ func (d *Detector) remember(ctx context.Context, target string, before, now map[
 
 // Forget drops what is kept of targets that are not named.
 func (d *Detector) Forget(keep []string) {
+	d.Watch.forget(keep)
 	d.memories.mu.Lock()
 	defer d.memories.mu.Unlock()
 	maps.DeleteFunc(d.memories.targets, func(target string, _ map[kspec.ObjectID]past) bool {

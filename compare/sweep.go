@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,6 +27,15 @@ type sweep struct {
 
 	once  sync.Once
 	epoch *epochs
+
+	// places are the subjects by the watch that covers them, following those
+	// watches and the epoch's.
+	places    map[earshot][]*subject
+	following map[earshot]*watch
+	// heard counts the subjects of an endpoint that healthy watches cover, and
+	// age is the longest time since one of these gave a sign of life.
+	heard map[endpoint]int
+	age   time.Duration
 
 	lists, gets, patches atomic.Int64
 	done                 atomic.Int64
@@ -97,14 +107,18 @@ func (o *subject) digest() kspec.Digest {
 // run looks at everything. It fails when the cluster cannot be reached or ctx
 // ends.
 func (s *sweep) run(ctx context.Context) error {
-	if err := s.ask(ctx, func(ctx context.Context) error { return s.cluster.reach(ctx) }); err != nil {
-		return err
+	if !s.Watch.hears(s.cluster) {
+		if err := s.ask(ctx, func(ctx context.Context) error { return s.cluster.reach(ctx) }); err != nil {
+			return err
+		}
 	}
 	s.locate()
+	s.follow()
 	before := s.recall(ctx, s.target.Name)
 	s.compareNotes(ctx, before)
 	s.read(ctx)
 	s.each(ctx, s.undecided(), s.judge)
+	s.learn()
 	if s.Memory != nil && ctx.Err() == nil {
 		s.remember(ctx, s.target.Name, before, s.memorable(ctx))
 	}

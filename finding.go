@@ -84,6 +84,10 @@ type Finding struct {
 	// Fingerprint is equal for two findings exactly when verdict, object,
 	// paths, desired and live values are equal. See [Finding.Fingerprinted].
 	Fingerprint string `json:"fingerprint"`
+	// DeletedBy is the account that deleted a missing object, and DeletedAt
+	// when, as an audit log of the API server has it; empty without one.
+	DeletedBy string    `json:"deletedBy,omitempty"`
+	DeletedAt time.Time `json:"deletedAt,omitzero"`
 	// FirstSeen is when the first of the looks that saw the finding in a row
 	// began, and Seen how many they are. Both are zero when nobody remembers:
 	// see [Recorder].

@@ -47,16 +47,6 @@ func DefaultPeople() []string {
 	}
 }
 
-// matcher returns a function that reports whether a name is in the list.
-func matcher(names []string) func(string) bool {
-	return func(name string) bool {
-		return slices.ContainsFunc(names, func(n string) bool {
-			prefix, ok := strings.CutSuffix(n, "*")
-			return n == name || ok && strings.HasPrefix(name, prefix)
-		})
-	}
-}
-
 // benignKeys are labels and annotations that tools leave behind and that say
 // nothing about what is configured. A key that ends in / stands for its domain.
 func benignKeys() []string {

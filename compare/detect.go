@@ -29,6 +29,12 @@ type Options struct {
 	// means [DefaultPeople]. A name that ends in * stands for all that begin
 	// so.
 	People []string
+	// Machines are names of accounts, and of field managers, that are no
+	// people's; nil means [DefaultMachines]. Of two names that match, of People
+	// and of these, the longer one counts.
+	Machines []string
+	// Audit tells which accounts made changes; nil when nobody knows.
+	Audit Audit
 	// Key makes the tags that stand for secret values. With the zero Secret
 	// the tags, and the fingerprints of findings that hold one, are others in
 	// each process.
@@ -60,7 +66,7 @@ type Options struct {
 type Detector struct {
 	Options
 	clusters Clusters
-	byPerson func(string) bool
+	people   people
 	key      []byte
 	memories memories
 	checks   []check
@@ -80,6 +86,9 @@ func New(clusters Clusters, o Options) *Detector {
 	if o.People == nil {
 		o.People = DefaultPeople()
 	}
+	if o.Machines == nil {
+		o.Machines = DefaultMachines()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -90,7 +99,7 @@ func New(clusters Clusters, o Options) *Detector {
 	if o.Key.IsZero() {
 		key = []byte(rand.Text())
 	}
-	return &Detector{Options: o, clusters: clusters, byPerson: matcher(o.People), key: key, checks: checks()}
+	return &Detector{Options: o, clusters: clusters, people: people{o.People, o.Machines}, key: key, checks: checks()}
 }
 
 // Detect implements [kspec.Detector]. It fails when the cluster does not
@@ -101,12 +110,12 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 	if err != nil {
 		return kspec.Report{}, err
 	}
-	rules := Rules{ByPerson: d.byPerson, Ignore: t.Drift.Ignore, Key: d.key, Now: start}
+	rules := Rules{ByPerson: d.people.tool, Ignore: t.Drift.Ignore, Severity: t.Drift.Severity, Secrets: t.Drift.Secrets, Key: d.key, Now: start}
 	s := newSweep(d, c, t, rules, want)
 	if err := s.run(ctx); err != nil {
 		return kspec.Report{}, err
 	}
-	rep := s.report()
+	rep := s.report(d.writes(ctx, t))
 	rep.Target, rep.Cluster, rep.Revision = t.Name, cmp.Or(t.Cluster, c.name), want.Tree.Revision
 	rep.StartedAt, rep.Duration = start, d.Now().Sub(start)
 	rep.ObservedAt = s.observedAt()
@@ -118,12 +127,12 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 }
 
 // report gathers what the sweep found, in a fixed order.
-func (s *sweep) report() kspec.Report {
+func (s *sweep) report(w *Writes) kspec.Report {
 	rep := kspec.Report{Coverage: kspec.Coverage{
 		Objects: len(s.subjects), DecidedBy: map[kspec.Tier]int{}, Requests: s.requests(),
 	}}
 	for _, o := range s.subjects {
-		rep.Findings = append(rep.Findings, o.findings...)
+		rep.Findings = append(rep.Findings, s.attributed(o, w)...)
 		rep.Coverage.Suppressed += o.suppressed
 		if o.crossChecked {
 			rep.Coverage.CrossChecked++
@@ -149,8 +158,8 @@ func sortUnknown(u []kspec.Unknown) {
 }
 
 // missing is the finding of an object that is not in the cluster.
-func missing(want kspec.Object, why string) kspec.Finding {
-	return found(kspec.Finding{
+func (r Rules) missing(want kspec.Object, why string) kspec.Finding {
+	return r.found(kspec.Finding{
 		Verdict: kspec.Missing, DecidedBy: kspec.TierFields, Message: why,
 		Hint: fmt.Sprintf("%s creates it when it applies Git; if it should be gone, remove it from Git", want.FieldManager),
 	}, want)

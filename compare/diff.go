@@ -41,6 +41,10 @@ type Rules struct {
 	// means those of DefaultPeople.
 	ByPerson func(manager string) bool
 	Ignore   []kspec.IgnoreRule
+	// Severity come after what kspec knows by itself.
+	Severity []kspec.SeverityRule
+	// Secrets are places that hold a secret, besides those that kspec knows.
+	Secrets []kspec.Places
 	// Key makes the tags that stand for secret values.
 	Key []byte
 	// Now decides which ignore rules have expired.
@@ -102,11 +106,13 @@ type view struct {
 	noted map[string]any
 	// variables are places that the applier filled in.
 	variables []string
+	// hide is made when there is something to report.
+	hide *redactor
 }
 
 func open(l Look, r Rules) (*view, error) {
 	if r.ByPerson == nil {
-		r.ByPerson = matcher(DefaultPeople())
+		r.ByPerson = people{people: DefaultPeople()}.tool
 	}
 	owners, err := ownersOf(l.Live)
 	if err != nil {
@@ -391,9 +397,11 @@ func unset(set, applied *fieldpath.Set, path fieldpath.Path, live any, visit fun
 // an ignore rule removes.
 func (v *view) fields(differences []difference) (fields []kspec.Field, suppressed int) {
 	for _, d := range differences {
-		switch f := v.field(d); {
+		f := v.field(d)
+		_, ignored := v.ignoredBy(v.Want, f)
+		switch {
 		case v.PeopleOnly && !f.ByPerson:
-		case ignored(v.Rules, v.Want, f):
+		case ignored:
 			suppressed++
 		case v.isFilledIn(d):
 			v.variables = append(v.variables, f.KeyedPath)
@@ -413,37 +421,16 @@ func (v *view) field(d difference) kspec.Field {
 			root = v.reply
 		}
 	}
-	path, place := keyed(d.path), pointer(root, d.path)
 	f := kspec.Field{
-		Path: place.String(), KeyedPath: path.String(),
 		Manager: d.owner.manager, Operation: d.owner.operation, Subresource: d.owner.subresource, Time: d.owner.time,
+		AppliedAfter: v.appliedAfter(d.owner),
 	}
 	f.ByPerson = f.Manager != "" && v.ByPerson(f.Manager) && !d.owner.applies(v.Want.FieldManager)
-	hide := redactor{v.Key}
-	f.Desired, f.Live, f.Redacted = v.hidden(hide, path, d)
-	if path, secret := hide.keys(path); secret {
-		f.KeyedPath, f.Redacted = path.String(), true
-		if at, secret := hide.keys(place); secret {
-			f.Path = at.String()
-		}
+	if v.hide == nil {
+		v.hide = v.redactor(v.Want, v.Want.Object, v.reply, v.Live.Object)
 	}
+	v.hide.redact(&f, d, pointer(root, d.path), v.Want.Object, v.reply, v.Live.Object)
 	return f
-}
-
-// hidden returns both values without what may be secret, and whether anything
-// was. A place that holds a secret in Git, or in the cluster, holds one in both.
-func (v *view) hidden(hide redactor, path kspec.Path, d difference) (want, live any, redacted bool) {
-	want, live = d.want, d.live
-	for _, root := range []any{v.Want.Object, v.reply, v.Live.Object} {
-		parent, _ := lookup(root, d.path[:max(len(d.path)-1, 0)])
-		if w, secret := hide.value(v.Want.ID(), path, parent, d.want); secret {
-			want, redacted = w, true
-		}
-		if l, secret := hide.value(v.Want.ID(), path, parent, d.live); secret {
-			live, redacted = l, true
-		}
-	}
-	return want, live, redacted
 }
 
 func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Finding {
@@ -451,19 +438,19 @@ func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Findin
 	if v.Reply == nil {
 		tier = kspec.TierFields
 	}
-	return found(kspec.Finding{
+	return v.found(kspec.Finding{
 		Verdict: verdict, Fields: fields, DecidedBy: tier,
 		Message: sentence(verdict, fields), Hint: advice(verdict, v.Want, fields),
 	}, v.Want)
 }
 
 // found completes a finding about want.
-func found(f kspec.Finding, want kspec.Object) kspec.Finding {
+func (r Rules) found(f kspec.Finding, want kspec.Object) kspec.Finding {
 	f.Object, f.Source, f.Type = want.ID(), want.Source, kspec.TypeConfiguration
 	if want.Source.Template != "" {
 		f.Type = kspec.TypePolicy
 	}
-	f.Severity = severity(f.Verdict, f.Object, f.Fields)
+	f.Severity = r.severity(f.Verdict, want, f.Fields)
 	f.Controls = []string{}
 	return f.Fingerprinted()
 }

@@ -2,48 +2,52 @@ package compare
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/cloudcwfranck/kspec"
 )
 
-// ignored reports whether a rule removes the field of want from the report.
-func ignored(r Rules, want kspec.Object, f kspec.Field) bool {
-	return slices.ContainsFunc(r.Ignore, func(rule kspec.IgnoreRule) bool {
-		return r.Now.Before(rule.ExpiresAt) &&
-			(rule.Manager == "" || rule.Manager == f.Manager) &&
-			rule.Selector.Matches(want.ID(), want.GetLabels()) &&
-			slices.ContainsFunc(rule.Paths, func(path string) bool { return covers(path, f) })
-	})
-}
-
-// covers reports whether the field is at path or below it. Each step of path
-// may name a list item by its index or by its keys, or by some of them.
-func covers(path string, f kspec.Field) bool {
-	rule, err := kspec.ParsePath(path)
-	if err != nil {
-		return false // refused when the ClusterSpec was read
+// ignoredBy returns the ignore rule that removes the field of want from the
+// report. A rule that names a place inside of the field removes it only when
+// nothing else differs.
+func (r Rules) ignoredBy(want kspec.Object, f kspec.Field) (rule int, ok bool) {
+	if len(r.Ignore) == 0 {
+		return 0, false
 	}
-	byIndex, errI := kspec.ParsePath(f.Path)
-	byKey, errK := kspec.ParsePath(f.KeyedPath)
-	if errI != nil || errK != nil || len(rule) > len(byKey) || len(byIndex) != len(byKey) {
-		return false
+	place, ok := placeOf(f)
+	if !ok {
+		return 0, false
 	}
-	for i, s := range rule {
-		if len(s.Keys) == 0 && (s.Field == byIndex[i].Field && len(byIndex[i].Keys) == 0) {
+	desired, live, first := f.Desired, f.Live, -1
+	for i, rule := range r.Ignore {
+		if !r.applies(rule, want, f) {
 			continue
 		}
-		if len(s.Keys) == 0 || !hasKeys(byKey[i].Keys, s.Keys) {
-			return false
+		for _, path := range rule.Paths {
+			rest, ok := beyond(path, place)
+			switch {
+			case !ok:
+				continue
+			case len(rest) == 0:
+				return i, true
+			}
+			var inGit, inCluster bool
+			desired, inGit = cut(desired, rest)
+			live, inCluster = cut(live, rest)
+			if first < 0 && (inGit || inCluster) {
+				first = i
+			}
 		}
 	}
-	return true
+	return max(first, 0), first >= 0 && same(desired, live)
 }
 
-func hasKeys(all, some []kspec.Key) bool {
-	return !slices.ContainsFunc(some, func(k kspec.Key) bool { return !slices.Contains(all, k) })
+// applies reports whether a rule is about the field, wherever that is.
+func (r Rules) applies(rule kspec.IgnoreRule, want kspec.Object, f kspec.Field) bool {
+	return r.Now.Before(rule.ExpiresAt) &&
+		(rule.Manager == "" || rule.Manager == f.Manager) &&
+		rule.Selector.Matches(want.ID(), want.GetLabels())
 }
 
 // expired returns a finding for each ignore rule of t that has expired: it

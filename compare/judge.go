@@ -52,7 +52,7 @@ func (s *sweep) judgeStrange(o *subject) {
 	id := o.id
 	switch crd := s.definition(id); {
 	case crd != nil && crd.read && crd.live == nil:
-		o.decided(kspec.TierFields, 0, missing(o.want, id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
+		o.decided(kspec.TierFields, 0, s.rules.missing(o.want, id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
 	case crd != nil && crd.unknown == "" && crd.read:
 		o.unknown = noKind(id) + ", which its CustomResourceDefinition in Git defines"
 	default:
@@ -231,7 +231,7 @@ func (s *sweep) byPeople(ctx context.Context, o *subject) {
 
 // unknown records why there is no verdict; it returns true.
 func (s *sweep) unknown(o *subject, verb string, err error) bool {
-	o.unknown, o.lasting = reason(verb, o.id, err), false
+	o.unknown, o.lasting = s.rules.refusal(verb, o.want, o.live, err), false
 	return true
 }
 

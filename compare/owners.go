@@ -57,6 +57,18 @@ func appliedBy(owners []owner, manager string) (set *fieldpath.Set, ok bool) {
 	return owners[i].set, true
 }
 
+// appliedAfter reports whether the applier wrote the object after the owner of a
+// field did, and left the field to it.
+func (v *view) appliedAfter(by owner) bool {
+	applier := v.Want.FieldManager
+	if by.manager == "" || by.manager == applier || by.time.IsZero() {
+		return false
+	}
+	return slices.ContainsFunc(v.owners, func(o owner) bool {
+		return o.manager == applier && o.subresource == "" && o.time.After(by.time)
+	})
+}
+
 // structure returns every path that anyone owns. It tells which lists have
 // keys, which are sets and which are replaced as a whole.
 func structure(owners []owner) *fieldpath.Set {

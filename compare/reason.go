@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -27,6 +28,26 @@ func reason(verb string, id kspec.ObjectID, err error) string {
 		return verb + ": " + kind
 	}
 	return verb + ": " + kind + ": " + said
+}
+
+// refusal is reason of a request that sent want, or asked for it, without any
+// secret of it that the server, or a webhook behind it, may quote. Where the
+// team named places with secrets, only the fields are told.
+func (r Rules) refusal(verb string, want kspec.Object, live *unstructured.Unstructured, err error) string {
+	hide := r.redactor(want)
+	roots := []map[string]any{want.Object}
+	if live != nil {
+		roots = append(roots, live.Object)
+	}
+	said := hide.scrub(reason(verb, want.ID(), err), roots...)
+	if len(hide.places) == 0 && !secretText.MatchString(said) {
+		return said
+	}
+	said = verb + ": " + kindOf(err)
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		said = strings.TrimSuffix(said+": "+fieldsIn(status.Status()), ": ")
+	}
+	return said
 }
 
 // kindOf names the error in few words.
@@ -68,6 +89,11 @@ func saidBy(id kspec.ObjectID, s metav1.Status) string {
 	if !isSecret(id) {
 		return scrub(s.Message)
 	}
+	return fieldsIn(s)
+}
+
+// fieldsIn returns the fields that the server named.
+func fieldsIn(s metav1.Status) string {
 	var fields []string
 	if s.Details != nil {
 		for _, c := range s.Details.Causes {
@@ -79,7 +105,9 @@ func saidBy(id kspec.ObjectID, s metav1.Status) string {
 
 var (
 	// quoted matches a value that the API server's field errors repeat.
-	quoted = regexp.MustCompile(`((?:Invalid|Unsupported|Duplicate) value: )("(?:[^"\\]|\\.)*"|[^"\s][^:]*)`)
+	quoted = regexp.MustCompile(`((?:Invalid|Unsupported|Duplicate) value: |Not found: )("(?:[^"\\]|\\.)*"|[^"\s][^:]*)`)
+	// parsed matches a text that could not be read as a number or a time.
+	parsed = regexp.MustCompile(`(pars(?:e|ing) (?:time )?)"(?:[^"\\]|\\.)*"`)
 	// embedded matches JSON that an error repeats.
 	embedded = regexp.MustCompile(`\{.*\}`)
 	// control matches what a terminal or a log would act upon.
@@ -92,6 +120,7 @@ func scrub(s string) string {
 	s = control.ReplaceAllString(s, " ") // first, so that the others see one line
 	s = embedded.ReplaceAllString(s, "[redacted]")
 	s = quoted.ReplaceAllString(s, "$1[redacted]")
+	s = parsed.ReplaceAllString(s, "$1[redacted]")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

@@ -27,6 +27,10 @@ func TestReasonsHoldNoValues(t *testing.T) {
 		{"Pod", `spec.x: Duplicate value: {"name":"CANARY","v":{"w":"CANARY: x"}}`, `Duplicate value: [redacted]`},
 		{"Pod", "json: cannot read {\"a\": \"CANARY\"} at\x1b[31m 7", "json: cannot read [redacted] at [31m 7"},
 		{"Pod", "spec.x: Invalid value: {\n\"a\": \"CANARY\"\n}: no", "spec.x: Invalid value: [redacted]: no"},
+		{"Pod", `spec.x: Not found: "CANARY"`, `spec.x: Not found: [redacted]`},
+		{"Pod", `strconv.ParseInt: parsing "CANARY": invalid syntax`, `parsing [redacted]: invalid syntax`},
+		{"Pod", `cannot parse "CANARY" as "2006"`, `cannot parse [redacted] as "2006"`},
+		{"Pod", `.spec.x: expected string, got &value.valueUnstructured{Value:"CANARY"}`, `expected string, got &value.valueUnstructured[redacted]`},
 		{"Secret", `illegal base64 data in CANARY`, "data[k]"},
 	}
 	for _, tt := range tests {

@@ -7,8 +7,8 @@ import (
 	"github.com/cloudcwfranck/kspec"
 )
 
-// severities say how grave a difference is. The gravest rule that matches
-// counts; none means Medium for a field that Git sets and Low for another.
+// severities say how grave a difference is, unless a rule of the team does. The
+// gravest that matches counts; without any it is as usual says.
 func severities() []severityRule {
 	const admission, rbac = "admissionregistration.k8s.io", "rbac.authorization.k8s.io"
 	return []severityRule{
@@ -64,24 +64,87 @@ func (r severityRule) matches(id kspec.ObjectID, f kspec.Field, p kspec.Path) bo
 	return true
 }
 
-// severity returns how grave a finding with these fields is.
-func severity(v kspec.Verdict, id kspec.ObjectID, fields []kspec.Field) kspec.Severity {
-	worst, ok := map[kspec.Verdict]kspec.Severity{kspec.Missing: kspec.High, kspec.ExtraField: kspec.Low}[v]
-	if !ok {
-		worst = kspec.Medium
+// severity returns how grave a finding about want is: as its gravest field, or
+// as its verdict when it is about the whole object.
+func (r Rules) severity(v kspec.Verdict, want kspec.Object, fields []kspec.Field) kspec.Severity {
+	id, labels := want.ID(), want.GetLabels()
+	rules := slices.DeleteFunc(slices.Clone(r.Severity), func(rule kspec.SeverityRule) bool {
+		return !rule.Selector.Matches(id, labels)
+	})
+	if len(fields) == 0 {
+		return ofWhole(v, rules)
 	}
+	worst, known := kspec.Severity(""), severities()
 	for _, f := range fields {
-		p, err := kspec.ParsePath(f.KeyedPath)
-		if err != nil {
-			continue // compare wrote it: cannot be
-		}
-		for _, r := range severities() {
-			if r.severity.Rank() > worst.Rank() && r.matches(id, f, p) {
-				worst = r.severity
-			}
+		if s := ofField(v, id, f, known, rules); s.Rank() > worst.Rank() {
+			worst = s
 		}
 	}
 	return worst
+}
+
+// usual is how grave a difference is that no rule speaks of.
+func usual(v kspec.Verdict) kspec.Severity {
+	switch v { //nolint:exhaustive // the others are what a person must look at
+	case kspec.Missing:
+		return kspec.High
+	case kspec.ExtraField, kspec.ExtraObject:
+		return kspec.Low
+	default:
+		return kspec.Medium
+	}
+}
+
+// ofWhole is how grave a finding without fields is. Of rules, those for the
+// empty path speak of it.
+func ofWhole(v kspec.Verdict, rules []kspec.SeverityRule) kspec.Severity {
+	s := usual(v)
+	for _, rule := range rules {
+		if slices.Contains(rule.Paths, "") {
+			s = rule.Severity
+		}
+	}
+	return s
+}
+
+// ofField is how grave one difference is. The last rule that covers it decides;
+// one for a place inside of it can only make it graver.
+func ofField(v kspec.Verdict, id kspec.ObjectID, f kspec.Field, known []severityRule, rules []kspec.SeverityRule) kspec.Severity {
+	s := usual(v)
+	place, err := kspec.ParsePath(f.KeyedPath)
+	if err != nil {
+		return s // compare wrote it: cannot be
+	}
+	for _, r := range known {
+		if r.severity.Rank() > s.Rank() && r.matches(id, f, place) {
+			s = r.severity
+		}
+	}
+	if len(rules) > 0 {
+		place, _ = placeOf(f)
+	}
+	for _, rule := range rules {
+		covers, inside := reaches(rule.Paths, place, f)
+		if covers || inside && rule.Severity.Rank() > s.Rank() {
+			s = rule.Severity
+		}
+	}
+	return s
+}
+
+// reaches reports whether one of the paths covers the field, or names something
+// that it holds.
+func reaches(paths []string, place kspec.Path, f kspec.Field) (covers, inside bool) {
+	for _, path := range paths {
+		rest, ok := beyond(path, place)
+		if !ok {
+			continue
+		}
+		_, inGit := cut(f.Desired, rest)
+		_, inCluster := cut(f.Live, rest)
+		covers, inside = covers || len(rest) == 0, inside || inGit || inCluster
+	}
+	return covers, inside
 }
 
 // touches reports whether field stands on the path of f or in one of its values.

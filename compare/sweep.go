@@ -232,7 +232,7 @@ func (s *sweep) whyAbsent(o *subject) kspec.Finding {
 	case ns.live.GetDeletionTimestamp() != nil:
 		why += ": its namespace is being deleted"
 	}
-	return missing(o.want, why)
+	return s.rules.missing(o.want, why)
 }
 
 // find returns the subject with the identity, nil when Git does not declare it.

@@ -140,7 +140,7 @@ func TestJUnitIsReadAsWeMeanIt(t *testing.T) {
 	if got := suites[1].Totals; got.Tests != 1 || got.Passed != 1 {
 		t.Errorf("a report in sync gives %+v", got)
 	}
-	if got := suites[0].Tests[replicas]; !strings.Contains(got.Error.Error(), "/spec/replicas: 3 -> 5 by kubectl-edit") {
+	if got := suites[0].Tests[replicas]; !strings.Contains(got.Error.Error(), "/spec/replicas: 3 -> 5, 3 minutes ago by kubectl-edit") {
 		t.Errorf("the failure tells %q", got.Error.Error())
 	}
 }

@@ -29,6 +29,7 @@ type document struct {
 	Revision   string          `json:"revision"`
 	Cluster    string          `json:"cluster"`
 	StartedAt  time.Time       `json:"startedAt"`
+	ObservedAt time.Time       `json:"observedAt,omitzero"`
 	Duration   string          `json:"duration"`
 	InSync     bool            `json:"inSync"`
 	Complete   bool            `json:"complete"`
@@ -49,6 +50,9 @@ type summary struct {
 	Requests   kspec.Requests         `json:"requests"`
 	Suppressed int                    `json:"suppressed"`
 	Waived     int                    `json:"waived"`
+
+	CrossChecked int `json:"crossChecked,omitzero"`
+	Disagreed    int `json:"disagreed,omitzero"`
 }
 
 type list struct {
@@ -65,6 +69,7 @@ func documentOf(rep kspec.Report) document {
 		Revision:   rep.Revision.String(),
 		Cluster:    rep.Cluster,
 		StartedAt:  rep.StartedAt.UTC(),
+		ObservedAt: rep.ObservedAt.UTC(),
 		Duration:   rep.Duration.Round(time.Millisecond).String(),
 		InSync:     rep.InSync(),
 		Complete:   rep.Complete(),
@@ -89,6 +94,9 @@ func summaryOf(rep kspec.Report) summary {
 		Requests:   rep.Coverage.Requests,
 		Suppressed: rep.Coverage.Suppressed,
 		Waived:     rep.Coverage.Waived,
+
+		CrossChecked: rep.Coverage.CrossChecked,
+		Disagreed:    rep.Coverage.Disagreed,
 	}
 	for _, t := range []kspec.Tier{kspec.TierCache, kspec.TierFields, kspec.TierDryRun} {
 		s.DecidedBy[t] = rep.Coverage.DecidedBy[t]
@@ -114,14 +122,19 @@ func (d document) report() (kspec.Report, error) {
 		Revision:  parseRevision(d.Revision),
 		StartedAt: d.StartedAt,
 		Duration:  took,
-		Findings:  d.Findings,
-		Unknown:   d.Unknown,
+
+		ObservedAt: d.ObservedAt,
+		Findings:   d.Findings,
+		Unknown:    d.Unknown,
 		Coverage: kspec.Coverage{
 			Objects:    d.Summary.Objects,
 			DecidedBy:  d.Summary.DecidedBy,
 			Requests:   d.Summary.Requests,
 			Suppressed: d.Summary.Suppressed,
 			Waived:     d.Summary.Waived,
+
+			CrossChecked: d.Summary.CrossChecked,
+			Disagreed:    d.Summary.Disagreed,
 		},
 	}, nil
 }

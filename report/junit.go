@@ -123,7 +123,10 @@ func junitText(f kspec.Finding, now time.Time) string {
 		if d.Live == nil {
 			is = "(gone)"
 		}
-		fmt.Fprintf(&b, "\n%s: %s -> %s %s", clean(pathOf(d)), was, is, who(d, now))
+		fmt.Fprintf(&b, "\n%s: %s -> %s", clean(pathOf(d)), was, is)
+		if by := who(d, now); by != "" {
+			b.WriteString(", " + by)
+		}
 	}
 	if at := place(f.Source); at != "" {
 		b.WriteString("\nin Git: " + at)

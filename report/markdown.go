@@ -86,9 +86,13 @@ func markdownFinding(f kspec.Finding, rep kspec.Report, o Options) [][]string {
 	if at := place(f.Source); at != "" {
 		object += "<br>" + code(at)
 	}
-	head := []string{severity, object, string(f.Verdict)}
+	verdict := string(f.Verdict)
+	if stands := standing(f, o.now(rep)); stands != "" {
+		verdict += "<br>" + stands
+	}
+	head := []string{severity, object, verdict}
 	if len(f.Fields) == 0 {
-		return [][]string{append(head, escape(f.Message), "", "", "")}
+		return [][]string{append(head, escape(f.Message), "", "", escape(deleted(f, o.now(rep))))}
 	}
 	var rows [][]string
 	for _, d := range f.Fields {

@@ -110,6 +110,50 @@ func drifted() kspec.Report {
 	return rep
 }
 
+// remembered is what a look under watch finds that has a history and an audit
+// log.
+func remembered() kspec.Report {
+	rep := inSync()
+	rep.Target, rep.Cluster = "prod-eu", "prod-eu"
+	rep.ObservedAt = start.Add(-4 * time.Minute)
+	rep.Coverage.CrossChecked, rep.Coverage.Disagreed = 3, 1
+	service := func(name string) kspec.ObjectID {
+		return kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "shop", Name: name}
+	}
+	field := func(name string, f kspec.Field) kspec.Field {
+		f.Path, f.KeyedPath, f.Desired, f.Live = "/spec/"+name, "/spec/"+name, "a", "b"
+		f.Operation = "Update"
+		return f
+	}
+	return rep.With(
+		kspec.Finding{
+			Type: kspec.TypeConfiguration, Verdict: kspec.Changed, Severity: kspec.High, Object: deployment("frontend"),
+			FirstSeen: start.Add(-2 * time.Hour), Seen: 24,
+			Fields: []kspec.Field{
+				field("account", kspec.Field{Manager: "kubectl-edit", ByPerson: true, Principal: "alice (as system:admin)", Time: start.Add(-3 * time.Minute)}),
+				field("left", kspec.Field{Manager: "kubectl-edit", ByPerson: true, AppliedAfter: true, Time: start.Add(-72 * time.Hour)}),
+				field("nobody", kspec.Field{}),
+				field("only", kspec.Field{Principal: "bob"}),
+				field("pipeline", kspec.Field{Manager: "kubectl-patch", Principal: "system:serviceaccount:ci:deployer", Time: start.Add(-40 * 24 * time.Hour)}),
+			},
+		}.Fingerprinted(),
+		kspec.Finding{
+			Type: kspec.TypeConfiguration, Verdict: kspec.Missing, Severity: kspec.High, Object: deployment("worker"),
+			Message: "is in Git and not in the cluster", FirstSeen: start, Seen: 1,
+			DeletedBy: "alice", DeletedAt: start.Add(-30 * time.Hour),
+		}.Fingerprinted(),
+		kspec.Finding{
+			Type: kspec.TypeConfiguration, Verdict: kspec.OwnerConflict, Severity: kspec.Medium, Message: "helm applies it, too",
+			Object: service("web"), FirstSeen: start.Add(-50 * time.Second), Seen: 2,
+			Fields: []kspec.Field{field("type", kspec.Field{Manager: "helm", Time: start.Add(-72 * time.Hour)})},
+		}.Fingerprinted(),
+		kspec.Finding{
+			Type: kspec.TypeConfiguration, Verdict: kspec.ExtraObject, Severity: kspec.Low, Object: service("old"),
+			Message: "Git does not have it any more", DeletedBy: "nobody",
+		}.Fingerprinted(),
+	)
+}
+
 func write(t testing.TB, format string, o report.Options, reports ...kspec.Report) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -152,6 +196,9 @@ func TestEveryFormatReadsAsExpected(t *testing.T) {
 		{"drifted-narrow-color.txt", "text", report.Options{Color: true, Width: 60, Now: start.Add(50 * time.Hour)}, []kspec.Report{drifted()}},
 		{"several.txt", "text", report.Options{}, []kspec.Report{inSync(), incomplete, unsigned}},
 		{"drifted.json", "json", report.Options{}, []kspec.Report{drifted()}},
+		{"remembered.txt", "text", report.Options{}, []kspec.Report{remembered()}},
+		{"remembered.json", "json", report.Options{}, []kspec.Report{remembered()}},
+		{"remembered.md", "markdown", report.Options{}, []kspec.Report{remembered()}},
 		{"several.json", "json", report.Options{}, []kspec.Report{inSync(), incomplete}},
 		{"drifted.yaml", "yaml", report.Options{}, []kspec.Report{drifted()}},
 		{"drifted.md", "markdown", report.Options{}, []kspec.Report{drifted()}},
@@ -169,7 +216,7 @@ func TestEveryFormatReadsAsExpected(t *testing.T) {
 }
 
 func TestParseGivesBackWhatWasWritten(t *testing.T) {
-	want := []kspec.Report{drifted(), inSync()}
+	want := []kspec.Report{drifted(), inSync(), remembered()}
 	for i := range want { // what the document does not hold
 		want[i].Duration = want[i].Duration.Round(time.Millisecond)
 	}
@@ -193,6 +240,10 @@ func TestParseGivesBackWhatWasWritten(t *testing.T) {
 		}
 		if diff := cmp.Diff(want[i].Revision, got[i].Revision); diff != "" {
 			t.Errorf("revision (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want[i].ObservedAt, got[i].ObservedAt); diff != "" || got[i].Coverage.CrossChecked != want[i].Coverage.CrossChecked ||
+			got[i].Coverage.Disagreed != want[i].Coverage.Disagreed {
+			t.Errorf("how old and how sure: %+v (-want +got):\n%s", got[i].Coverage, diff)
 		}
 	}
 }
@@ -314,9 +365,10 @@ func hostile(s string) kspec.Report {
 	rep.Target, rep.Cluster, rep.Revision.Branch = s, s, s
 	rep = rep.With(kspec.Finding{
 		Verdict: kspec.Changed, Severity: kspec.High, Message: s, Hint: s, WaivedBy: &s,
-		Object: kspec.ObjectID{Kind: s, Namespace: s, Name: s}, Source: kspec.Source{File: s, Line: 1},
+		Object: kspec.ObjectID{Kind: s, Namespace: s, Name: s}, Source: kspec.Source{File: s, Line: 1}, DeletedBy: s,
 		Fields: []kspec.Field{
 			{Path: s, KeyedPath: s, Desired: s, Live: map[string]any{s: s}, Manager: s, Subresource: s},
+			{Path: s, Desired: s, Manager: s, Principal: s},
 			{Path: s, Desired: "one\n" + s, Live: "two\n" + s},
 			{Path: s, Live: []any{s}},
 		},

@@ -105,7 +105,14 @@ func (p *painter) finding(f kspec.Finding) {
 	if f.WaivedBy != nil {
 		waived = " (waived by " + clean(*f.WaivedBy) + ")"
 	}
-	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, waived))
+	stands := standing(f, p.now)
+	if stands != "" {
+		stands = " (" + stands + ")"
+	}
+	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, stands+waived))
+	if by := deleted(f, p.now); by != "" {
+		p.line(6, p.paint(dim, by))
+	}
 	for i, d := range f.Fields {
 		p.field(d)
 		by := who(d, p.now)
@@ -225,8 +232,10 @@ func symbol(f kspec.Finding) string {
 		return "−"
 	case kspec.ExtraField, kspec.ExtraObject:
 		return "+"
-	case kspec.Changed, kspec.OwnerConflict:
+	case kspec.Changed:
 		return "~"
+	case kspec.OwnerConflict:
+		return "⇄"
 	default:
 		return "✗"
 	}

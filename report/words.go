@@ -44,33 +44,86 @@ func ago(t, now time.Time) string {
 	switch {
 	case d < time.Minute:
 		return "just now"
-	case d < time.Hour:
-		return plural(int(d/time.Minute), "minute") + " ago"
-	case d < 48*time.Hour:
-		return plural(int(d/time.Hour), "hour") + " ago"
 	case d < 30*24*time.Hour:
-		return plural(int(d/(24*time.Hour)), "day") + " ago"
+		return long(d) + " ago"
 	default:
 		return "on " + t.UTC().Format(time.DateOnly)
 	}
 }
 
-// who says in words who owns a field and since when, or "" when nobody knows.
+// long says a duration in words, in its largest unit.
+func long(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return plural(int(d/time.Second), "second")
+	case d < time.Hour:
+		return plural(int(d/time.Minute), "minute")
+	case d < 2*day:
+		return plural(int(d/time.Hour), "hour")
+	default:
+		return plural(int(d/day), "day")
+	}
+}
+
+// who says in words who wrote a field and when, or "" when nobody knows.
 func who(f kspec.Field, now time.Time) string {
-	if f.Manager == "" {
+	s := writer(f)
+	if s == "" {
 		return ""
 	}
-	s := "by " + clean(f.Manager)
-	if f.ByPerson {
-		s += " (a person's tool)"
+	if !f.Time.IsZero() {
+		s = ago(f.Time, now) + " " + s
+	}
+	if f.AppliedAfter {
+		s += "; the applier has written since, and left it"
+	}
+	return s
+}
+
+// writer names the account that wrote a field, the tool, or both.
+func writer(f kspec.Field) string {
+	var s string
+	switch {
+	case f.Principal != "" && f.Manager != "":
+		s = "by " + clean(f.Principal) + " with " + clean(f.Manager)
+	case f.Principal != "":
+		s = "by " + clean(f.Principal)
+	case f.Manager == "":
+		return ""
+	case f.ByPerson:
+		s = "by " + clean(f.Manager) + " (a person's tool)"
+	default:
+		s = "by " + clean(f.Manager)
 	}
 	if f.Subresource != "" {
 		s += " through /" + clean(f.Subresource)
 	}
-	if !f.Time.IsZero() {
-		s += ", " + ago(f.Time, now)
-	}
 	return s
+}
+
+// deleted says in words who deleted a missing object and when, or "".
+func deleted(f kspec.Finding, now time.Time) string {
+	switch {
+	case f.DeletedBy == "":
+		return ""
+	case f.DeletedAt.IsZero():
+		return "deleted by " + clean(f.DeletedBy)
+	default:
+		return "deleted " + ago(f.DeletedAt, now) + " by " + clean(f.DeletedBy)
+	}
+}
+
+// standing says for how long a finding has stood, or "" when nobody remembers.
+func standing(f kspec.Finding, now time.Time) string {
+	switch {
+	case f.Seen == 0 || f.FirstSeen.IsZero():
+		return ""
+	case f.Seen == 1:
+		return "new"
+	default:
+		return "for " + long(max(now.Sub(f.FirstSeen), 0)) + ", seen " + plural(f.Seen, "time")
+	}
 }
 
 // place returns "file:line", "file" or "".
@@ -198,15 +251,25 @@ func severities(open []kspec.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
-// cost says what the look left out and what it took.
+// cost says how old the look is, what it left out and what it took.
 func cost(rep kspec.Report) string {
 	c := rep.Coverage
-	parts := []string{strconv.Itoa(len(rep.Unknown)) + " unknown"}
+	var parts []string
+	if age := rep.StartedAt.Sub(rep.ObservedAt); !rep.ObservedAt.IsZero() && age >= time.Second {
+		parts = append(parts, "up to "+long(age)+" old")
+	}
+	parts = append(parts, strconv.Itoa(len(rep.Unknown))+" unknown")
 	if c.Suppressed > 0 {
 		parts = append(parts, strconv.Itoa(c.Suppressed)+" suppressed")
 	}
 	if c.Waived > 0 {
 		parts = append(parts, strconv.Itoa(c.Waived)+" waived")
+	}
+	if c.CrossChecked > 0 {
+		parts = append(parts, strconv.Itoa(c.CrossChecked)+" cross-checked")
+	}
+	if c.Disagreed > 0 {
+		parts = append(parts, strconv.Itoa(c.Disagreed)+" of them in disagreement")
 	}
 	return fmt.Sprintf("%s; %s, %s, %s in %s", strings.Join(parts, ", "),
 		plural(c.Requests.List, "list"), plural(c.Requests.Get, "get"), plural2(c.Requests.Patch, "patch", "patches"),

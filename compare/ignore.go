@@ -15,7 +15,7 @@ func (r Rules) ignoredBy(want kspec.Object, f kspec.Field) (rule int, ok bool) {
 	if len(r.Ignore) == 0 {
 		return 0, false
 	}
-	place, ok := placeOf(f)
+	place, ok := siteOf(f)
 	if !ok {
 		return 0, false
 	}
@@ -33,8 +33,8 @@ func (r Rules) ignoredBy(want kspec.Object, f kspec.Field) (rule int, ok bool) {
 				return i, true
 			}
 			var inGit, inCluster bool
-			desired, inGit = cut(desired, rest)
-			live, inCluster = cut(live, rest)
+			desired, inGit = prune(desired, rest)
+			live, inCluster = prune(live, rest)
 			if first < 0 && (inGit || inCluster) {
 				first = i
 			}

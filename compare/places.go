@@ -12,8 +12,8 @@ import (
 // step of a rule names the item of a list by its index, by its keys, or by some
 // of them; so the steps here that lead to an item have both, Field and Keys.
 
-// placeOf returns the place of a field; ok is false when nobody can name it.
-func placeOf(f kspec.Field) (place kspec.Path, ok bool) {
+// siteOf returns the place of a field; ok is false when nobody can name it.
+func siteOf(f kspec.Field) (place kspec.Path, ok bool) {
 	byIndex, errI := kspec.ParsePath(f.Path)
 	byKey, errK := kspec.ParsePath(f.KeyedPath)
 	if errI != nil || errK != nil || len(byIndex) != len(byKey) {
@@ -69,24 +69,24 @@ func itemStep(index int, item any) kspec.Step {
 	return s
 }
 
-// cut returns v without what path names in it, nil when nothing is left, and
+// prune returns v without what path names in it, nil when nothing is left, and
 // whether there was anything to cut. It changes nothing in v.
-func cut(v any, path kspec.Path) (left any, found bool) {
+func prune(v any, path kspec.Path) (left any, found bool) {
 	if len(path) == 0 {
 		return nil, v != nil
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		return cutField(v, path)
+		return pruneField(v, path)
 	case []any:
-		return cutItems(v, path)
+		return pruneItems(v, path)
 	}
 	return v, false
 }
 
-func cutField(m map[string]any, path kspec.Path) (left any, found bool) {
+func pruneField(m map[string]any, path kspec.Path) (left any, found bool) {
 	name := path[0].Field
-	inner, found := cut(m[name], path[1:])
+	inner, found := prune(m[name], path[1:])
 	if len(path[0].Keys) > 0 || !found {
 		return m, false
 	}
@@ -100,11 +100,11 @@ func cutField(m map[string]any, path kspec.Path) (left any, found bool) {
 	return m, true
 }
 
-func cutItems(l []any, path kspec.Path) (left any, found bool) {
+func pruneItems(l []any, path kspec.Path) (left any, found bool) {
 	var kept []any
 	for i, item := range l {
 		if agrees(path[0], itemStep(i, item)) {
-			inner, ok := cut(item, path[1:])
+			inner, ok := prune(item, path[1:])
 			if ok && inner == nil {
 				found = true
 				continue

@@ -121,7 +121,7 @@ func ofField(v kspec.Verdict, id kspec.ObjectID, f kspec.Field, known []severity
 		}
 	}
 	if len(rules) > 0 {
-		place, _ = placeOf(f)
+		place, _ = siteOf(f)
 	}
 	for _, rule := range rules {
 		covers, inside := reaches(rule.Paths, place, f)
@@ -140,8 +140,8 @@ func reaches(paths []string, place kspec.Path, f kspec.Field) (covers, inside bo
 		if !ok {
 			continue
 		}
-		_, inGit := cut(f.Desired, rest)
-		_, inCluster := cut(f.Live, rest)
+		_, inGit := prune(f.Desired, rest)
+		_, inCluster := prune(f.Live, rest)
 		covers, inside = covers || len(rest) == 0, inside || inGit || inCluster
 	}
 	return covers, inside

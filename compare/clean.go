@@ -24,6 +24,11 @@ func clean(want kspec.Object) kspec.Object {
 		for _, field := range serverMetadata() {
 			delete(m, field)
 		}
+		for _, field := range []string{"labels", "annotations"} {
+			if all, ok := m[field].(map[string]any); ok && len(all) == 0 {
+				delete(m, field) // engines put their marks there
+			}
+		}
 	}
 	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", lastApplied)
 	id := want.ID()

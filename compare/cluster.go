@@ -59,6 +59,9 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "kspec/" + version()
 	}
+	if cfg.WarningHandler == nil && cfg.WarningHandlerWithContext == nil {
+		cfg.WarningHandler = rest.NoWarnings{} // of a dry run, about what others wrote
+	}
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return fence{next} })
 	c := &Cluster{name: name}
 	http, err := rest.HTTPClientFor(cfg)

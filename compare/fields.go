@@ -166,7 +166,7 @@ func (f *byFields) value(at []string, want, live any, ours claims) bool {
 	switch want := want.(type) {
 	case map[string]any:
 		live, ok := live.(map[string]any)
-		if !ok {
+		if !ok || len(want) == 0 {
 			return false
 		}
 		for k, w := range want {

@@ -37,7 +37,8 @@ type world struct {
 
 func newWorld(t testing.TB) world {
 	t.Helper()
-	cfg := kube.Shared(t).Config
+	cfg := rest.CopyConfig(kube.Shared(t).Config)
+	cfg.WarningHandler = rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)

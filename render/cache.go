@@ -144,6 +144,12 @@ func (c *cache) forget(e *list.Element) {
 	}
 }
 
+func (c *cache) bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size
+}
+
 // cost is about how much memory a result takes.
 func (r *result) cost() int64 {
 	const self, each = 512, 32

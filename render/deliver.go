@@ -198,6 +198,9 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 	var templates []string
 	for _, p := range policies {
 		j.own(p.Unstructured)
+		if err := j.exempt(p.Unstructured); err != nil {
+			return nil, err
+		}
 		src := kspec.Source{Template: p.template.Name, File: p.template.file, Line: p.template.line}
 		if dir != "" {
 			name := fileName(p.Unstructured)

@@ -53,11 +53,19 @@ func (b Build) String() string {
 	return fmt.Sprintf("%s: %s, %s", b.Path, what, strings.Join(how, ", "))
 }
 
-// report tells how a kustomization was built.
-func (j *job) report(b Build, r result, known bool) {
-	b.Parts, b.Known, b.Whole, b.Notes = max(r.parts, 1), r.known, r.whole, r.notes
+// kustomization tells how one was built.
+func (r *Renderer) kustomization(b Build, res result, known bool) {
+	b.Overlay, b.Parts, b.Known, b.Whole, b.Notes = true, max(res.parts, 1), res.known, res.whole, res.notes
 	if known {
 		b.Known = b.Parts
 	}
-	j.built(b)
+	r.tell(b)
+}
+
+func (r *Renderer) tell(b Build) {
+	r.remembered.Add(int64(b.Known))
+	r.done.Add(int64(b.Parts - b.Known))
+	if r.built != nil {
+		r.built(b)
+	}
 }

@@ -30,7 +30,7 @@ type folder struct {
 // kustomize builds the kustomization in dir.
 func (f *folder) kustomize(ctx context.Context, dir, file string) {
 	r, known := f.kustomized(ctx, f.tree, dir)
-	f.report(Build{Overlay: true, Path: dir}, r, known)
+	f.kustomization(Build{Path: dir}, r, known)
 	if r.err != nil {
 		f.fail(kspec.Source{Overlay: f.dir, File: file, Line: 1}, r.err)
 		return
@@ -66,7 +66,7 @@ func (f *folder) plain(ctx context.Context) {
 		f.fail(kspec.Source{Overlay: f.dir}, err)
 	}
 	if f.files > 0 {
-		f.built(Build{Path: f.dir, Parts: f.files, Known: f.known})
+		f.tell(Build{Path: f.dir, Parts: f.files, Known: f.known})
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -46,6 +47,22 @@ type Renderer struct {
 	cache   *cache
 	chunk   int // objects of a chunk
 	built   func(Build)
+
+	remembered, done atomic.Int64
+}
+
+// Stats counts the work of a Renderer since it was made.
+type Stats struct {
+	// Known are the files and chunks that were remembered, Built those that
+	// were not.
+	Known, Built int64
+	// Bytes is the memory that is used to remember.
+	Bytes int64
+}
+
+// Stats returns what the Renderer did so far.
+func (r *Renderer) Stats() Stats {
+	return Stats{Known: r.remembered.Load(), Built: r.done.Load(), Bytes: r.cache.bytes()}
 }
 
 var _ kspec.Renderer = (*Renderer)(nil)
@@ -53,11 +70,7 @@ var _ kspec.Renderer = (*Renderer)(nil)
 // New returns a Renderer.
 func New(o Options) *Renderer {
 	limits := o.Limits.withDefaults()
-	r := &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built}
-	if r.built == nil {
-		r.built = func(Build) {}
-	}
-	return r
+	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built}
 }
 
 // Render implements [kspec.Renderer]. It fails only when there is no tree or

@@ -141,7 +141,7 @@ func isTemplate(apiVersion, kind string) bool {
 // build makes the objects of a template, before parameters.
 func (j *job) build(ctx context.Context, t template) ([]made, error) {
 	r, known := j.kustomized(ctx, t.fsys, t.dir)
-	j.report(Build{Overlay: true, Path: t.dir, Template: t.Name}, r, known)
+	j.kustomization(Build{Path: t.dir, Template: t.Name}, r, known)
 	if r.err != nil {
 		return nil, r.err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/render"
 )
 
 // gauges are kspec's own metrics; docs/metrics.md explains them. Labels hold
@@ -57,6 +58,22 @@ func newGauges(reg prometheus.Registerer) *gauges {
 	}
 	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.requests, g.pulls, g.fetch, g.documents)
 	return g
+}
+
+// rendered counts what a renderer remembered and what it built.
+func rendered(reg prometheus.Registerer, stats func() render.Stats) {
+	for result, value := range map[string]func() int64{
+		"hit":  func() int64 { return stats().Known },
+		"miss": func() int64 { return stats().Built },
+	} {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: "kspec", Name: "render_cache_total", ConstLabels: prometheus.Labels{"result": result},
+			Help: "Files, overlays and chunks of overlays, by whether they were remembered: hit or miss.",
+		}, func() float64 { return float64(value()) }))
+	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "kspec", Name: "render_cache_bytes", Help: "Memory of what is remembered of renderings.",
+	}, func() float64 { return float64(stats().Bytes) }))
 }
 
 // done counts a run of the loop.

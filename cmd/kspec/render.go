@@ -17,14 +17,22 @@ import (
 
 func newRenderCommand(a *app) *cobra.Command {
 	var repo repoFlags
-	var write bool
+	var write, explain bool
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print what would be deployed, without a cluster",
 		Long: `Render the overlays and policy templates of a ClusterSpec and print the objects
 as YAML. With --write, write the rendered policies to the delivery path of the
-clone instead, where Flux or Argo CD deploy them from.`,
+clone instead, where Flux or Argo CD deploy them from.
+
+--explain tells on standard error how each folder and template was built. An
+overlay of many objects is built in chunks, which takes time in proportion to
+them. It is built whole, in time that grows with their square, when one of its
+fields makes objects depend on each other, as namePrefix and the generators do:
+then that field is named, with file and line. So is what Kustomize is going to
+drop.`,
 		Example: `  kspec render --repo . --spec prod
+  kspec render --repo . --spec prod --explain >/dev/null
   kspec render --repo . --spec prod --write`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +45,11 @@ clone instead, where Flux or Argo CD deploy them from.`,
 			if err != nil {
 				return err
 			}
-			renderer := render.New(render.Options{})
+			var o render.Options
+			if explain {
+				o.Built = a.explainBuild
+			}
+			renderer := render.New(o)
 			var printed bool
 			return repo.each(cmd.Context(), a, c, func(t kspec.Target) error {
 				want, err := renderer.Render(cmd.Context(), t, c.tree)
@@ -62,7 +74,15 @@ clone instead, where Flux or Argo CD deploy them from.`,
 	}
 	repo.bind(cmd)
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the rendered policies to the delivery path of the clone")
+	cmd.Flags().BoolVar(&explain, "explain", false, "tell on standard error how each folder and template was built")
 	return cmd
+}
+
+// explainBuild prints how a part of a rendering was built.
+func (a *app) explainBuild(b render.Build) {
+	for _, line := range append([]string{b.String()}, b.Notes...) {
+		_, _ = fmt.Fprintln(a.err, inert(line))
+	}
 }
 
 // printObjects prints the objects, as further documents of what was printed

@@ -20,6 +20,7 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/compare"
 	"github.com/cloudcwfranck/kspec/notify"
 	"github.com/cloudcwfranck/kspec/policy"
 	kremediate "github.com/cloudcwfranck/kspec/remediate"
@@ -40,6 +41,7 @@ type serveFlags struct {
 	grace      time.Duration
 	allowHosts []string
 	retention  span
+	watch      bool
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -48,7 +50,7 @@ func newServeCommand(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Watch the repo and the clusters until told to stop",
 		Long: `Run the reconciler: read the config repo, look at every cluster when its
-interval has passed or the repo changed, keep the pull requests up to date and
+interval has passed, the repo changed or what it declares did, keep the pull requests up to date and
 tell whom the AlertConfigs name. SIGTERM ends it gracefully.
 
 Of several replicas one works and the others wait, by a Lease in --namespace.`,
@@ -66,6 +68,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	f := cmd.Flags()
 	f.IntVar(&flags.look.workers, "concurrency", 8, "dry-runs at a time in one cluster")
 	f.DurationVar(&flags.poll, "poll", 30*time.Second, "time between two questions to the Git server whether anything is new")
+	f.BoolVar(&flags.watch, "watch", true, "watch what is declared, and look when it changes; with --watch=false only when the interval has passed")
 	f.IntVar(&flags.targets, "concurrent-targets", 4, "targets looked at at a time")
 	f.BoolVar(&flags.readOnly, "read-only", false, "open no pull requests")
 	f.StringVar(&flags.logFormat, "log-format", "json", "json or text")
@@ -88,7 +91,11 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 		return err
 	}
 	a.log = log
-	w, err := flags.look.stages(ctx, a)
+	s := &server{flags: flags, log: log}
+	if flags.watch {
+		s.flags.look.watch = compare.NewWatcher(compare.WatchOptions{Changed: s.changed, Log: log})
+	}
+	w, err := s.flags.look.stages(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -104,10 +111,14 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 	}
 	w.reconciler.Notifier = dispatcher
 
-	s := &server{wiring: w, alerts: dispatcher, flags: flags, log: log, gauges: newGauges(metrics.Registry)}
+	s.wiring, s.alerts, s.gauges = w, dispatcher, newGauges(metrics.Registry)
+	rendered(metrics.Registry, w.renderer.Stats)
 	s.loop = &kspec.Loop{Do: s.look, Workers: flags.targets, Log: log, Wake: policy.Wake, Done: s.gauges.done}
 	mgr, err := s.manager()
 	if err != nil {
+		return err
+	}
+	if err := s.watchClusters(mgr, metrics.Registry); err != nil {
 		return err
 	}
 	log.InfoContext(ctx, "starting", "version", buildVersion().Version, "repo", flags.look.repo.repo)
@@ -267,6 +278,7 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	s.forget(ctx, c)
 	s.gauges.specs(targets, len(c.errs))
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
+	s.detector.Forget(awake(targets))
 	s.loop.Set(targets)
 }
 

@@ -36,6 +36,9 @@ type lookFlags struct {
 
 	registries registryFlags
 	state      stateFlags
+	// watch listens to the clusters between looks; nil for a verb that looks
+	// once.
+	watch *compare.Watcher
 }
 
 func (f *lookFlags) bindKey(cmd *cobra.Command) {
@@ -103,6 +106,8 @@ type wiring struct {
 	source     configRepo
 	clusters   *clusters
 	checkout   *checkout
+	renderer   *render.Renderer
+	detector   *compare.Detector
 	reconciler *kspec.Reconciler
 	key        kspec.Secret
 	// state is nil when nothing is kept.
@@ -154,14 +159,16 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 		return nil, err
 	}
 	reach := &clusters{flags: f.cluster, secrets: secrets}
+	renderer := render.New(render.Options{})
 	w := &wiring{
 		source:   source,
 		clusters: reach,
+		renderer: renderer,
 		key:      key,
 		state:    state,
 		reconciler: &kspec.Reconciler{
 			Source:   source,
-			Renderer: render.New(render.Options{}),
+			Renderer: renderer,
 			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
 			Waiver:   policy.Waiver{},
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),
@@ -169,12 +176,13 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 	}
 	o := compare.Options{
 		Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
-		Memory: compare.NoMemory(),
+		Memory: compare.NoMemory(), Watch: f.watch,
 	}
 	if state != nil {
 		w.reconciler.Recorder, o.Memory = state, state
 	}
-	w.reconciler.Detector = compare.New(reach, o)
+	w.detector = compare.New(reach, o)
+	w.reconciler.Detector = w.detector
 	return w, nil
 }
 

@@ -26,8 +26,11 @@ type Target struct {
 	Enforcement Enforcement
 	Scope       Scope
 	// Activation is nil for policies that always act.
-	Activation  *Activation
-	Exemptions  []Exemption
+	Activation *Activation
+	Exemptions []Exemption
+	// Waiving are those of Exemptions that are in force when the target is
+	// looked at.
+	Waiving     []Exemption
 	Templates   []TemplateUse
 	Overlays    []Overlay
 	Delivery    Delivery

@@ -125,7 +125,7 @@ func naive(e kspec.Exemption, o policy.Object) bool {
 	if len(e.Namespaces) > 0 && !inNamespace {
 		return false
 	}
-	any := false
+	match := false
 	for _, r := range e.Resources {
 		said, agree := 0, 0
 		for _, pair := range [][2]string{{r.Kind, o.ID.Kind}, {r.Name, o.ID.Name}, {r.Namespace, o.ID.Namespace}} {
@@ -147,9 +147,9 @@ func naive(e kspec.Exemption, o policy.Object) bool {
 		if said == 0 {
 			return false
 		}
-		any = any || said == agree
+		match = match || said == agree
 	}
-	return any
+	return match
 }
 
 func TestExemptionsAgreeWithTheirDefinition(t *testing.T) {
@@ -365,6 +365,20 @@ func TestAnExemptionIsLookedAtWhenItChanges(t *testing.T) {
 	target.Activation = during(t, "UTC", "09:00-17:00").Activation
 	if at := policy.Wake(target, now); !at.Equal(instant("2026-06-15T17:00:00Z")) {
 		t.Errorf("wakes at %s, want when the window ends", at)
+	}
+}
+
+func TestAtKeepsTheExemptionsInForce(t *testing.T) {
+	target := kspec.Target{Exemptions: []kspec.Exemption{
+		exempt("a", nil), exempt("b", func(e *kspec.Exemption) { e.ExpiresAt = now }), exempt("c", func(e *kspec.Exemption) { e.Approver = "" }),
+	}}
+	got, err := policy.At(target, now)
+	if diff := cmp.Diff(target.Exemptions[:1], got.Waiving); diff != "" || err != nil {
+		t.Errorf("%v, in force (-want +got):
+%s", err, diff)
+	}
+	if got, err = policy.At(got, now.AddDate(2, 0, 0)); err != nil || got.Waiving != nil {
+		t.Errorf("later: %+v, %v", got.Waiving, err)
 	}
 }
 

@@ -111,13 +111,19 @@ func (p *Policy) Next(now time.Time) time.Time {
 	return next
 }
 
-// At returns t with its policies in the form that they have at now.
+// At returns t with its policies in the form that they have at now, and the
+// exemptions that are in force.
 func At(t kspec.Target, now time.Time) (kspec.Target, error) {
 	p, err := Of(t)
 	if err != nil {
 		return t, err
 	}
-	t.Enforcement = p.Mode(now)
+	t.Enforcement, t.Waiving = p.Mode(now), nil
+	for _, e := range p.exemptions {
+		if e.void(now) == "" {
+			t.Waiving = append(t.Waiving, e.Exemption)
+		}
+	}
 	return t, nil
 }
 

@@ -1,0 +1,45 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/policy"
+)
+
+// What the conditions mean, an API server is asked in package render.
+func TestCondition(t *testing.T) {
+	const labels = `(object != null ? object : oldObject).metadata.?labels.orValue({})`
+	tests := []struct {
+		name       string
+		exemptions []kspec.Exemption
+		want       string
+	}{
+		{"none", nil, ""},
+		{"a namespace", []kspec.Exemption{exempt("a", nil)}, `!((request.namespace in ["shop"]))`},
+		{
+			"resources in a namespace",
+			[]kspec.Exemption{exempt("a", func(e *kspec.Exemption) {
+				e.Resources = []kspec.ExemptResource{{Kind: "Job", Name: "x"}, {Namespace: "shop"}}
+			})},
+			`!((request.namespace in ["shop"] && ((request.kind.kind == "Job" && request.name == "x") || (request.namespace == "shop"))))`,
+		},
+		{
+			"labels",
+			[]kspec.Exemption{selecting(kspec.ExemptResource{Labels: selector("tier", "NotIn", "a", "b")})},
+			`!((((!("tier" in ` + labels + ` && ` + labels + `["tier"] in ["a","b"])))))`,
+		},
+		{
+			"two, of which one holds what looks like CEL",
+			[]kspec.Exemption{exempt("a", nil), selecting(kspec.ExemptResource{Name: "\") || true || (\"\n"})},
+			`!((request.namespace in ["shop"]) || (((request.name == "\") || true || (\"\n"))))`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := policy.Condition(tt.exemptions); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}

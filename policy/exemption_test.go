@@ -374,8 +374,7 @@ func TestAtKeepsTheExemptionsInForce(t *testing.T) {
 	}}
 	got, err := policy.At(target, now)
 	if diff := cmp.Diff(target.Exemptions[:1], got.Waiving); diff != "" || err != nil {
-		t.Errorf("%v, in force (-want +got):
-%s", err, diff)
+		t.Errorf("%v, in force (-want +got):\n%s", err, diff)
 	}
 	if got, err = policy.At(got, now.AddDate(2, 0, 0)); err != nil || got.Waiving != nil {
 		t.Errorf("later: %+v, %v", got.Waiving, err)

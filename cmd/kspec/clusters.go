@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -95,15 +96,20 @@ func accessOf(cfg *rest.Config) access {
 
 var _ compare.Clusters = (*clusters)(nil)
 
-// set replaces the ClusterTargets; connections are made anew.
+// set replaces the ClusterTargets. Connections to those that changed are made
+// anew.
 func (c *clusters) set(targets []v1alpha1.Sourced[*v1alpha1.ClusterTarget]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.targets
 	c.targets = map[string]*v1alpha1.ClusterTarget{}
-	c.connected = map[string]connection{}
 	for _, t := range targets {
 		c.targets[t.Doc.Name] = t.Doc
 	}
+	maps.DeleteFunc(c.connected, func(name string, _ connection) bool {
+		was, is := before[name], c.targets[name]
+		return !c.flags.named() && name != "" && (was == nil || is == nil || !reflect.DeepEqual(was.Spec, is.Spec))
+	})
 }
 
 // Cluster implements [compare.Clusters].

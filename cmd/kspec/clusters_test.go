@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/compare"
@@ -107,5 +109,37 @@ func TestATokenThatIsReplacedIsUsedFromTheNextLookOn(t *testing.T) {
 	write(t, filepath.Join(c.secrets.(*secretDir).dir, "prod", "token"), "another")
 	if connect() == first {
 		t.Error("it goes on with the old token")
+	}
+}
+
+func TestACommitDoesNotBreakConnectionsToClustersThatStay(t *testing.T) {
+	c := reach(t)
+	target := func(ca string) []v1alpha1.Sourced[*v1alpha1.ClusterTarget] {
+		return []v1alpha1.Sourced[*v1alpha1.ClusterTarget]{{Doc: &v1alpha1.ClusterTarget{
+			ObjectMeta: metav1.ObjectMeta{Name: "prod"},
+			Spec: v1alpha1.ClusterTargetSpec{
+				AuthMode: "token", APIServerURL: "https://api.example.com:6443", CAData: []byte(ca),
+				TokenSecretRef: &v1alpha1.SecretKeyRef{Name: "prod"},
+			},
+		}}}
+	}
+	connect := func() *compare.Cluster {
+		t.Helper()
+		cluster, err := c.Cluster(t.Context(), kspec.Target{Name: "spec", Cluster: "prod"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cluster
+	}
+	c.set(target(""))
+	first := connect()
+	c.set(target(""))
+	if connect() != first {
+		t.Error("an unchanged ClusterTarget was connected to anew")
+	}
+	c.set(nil)
+	c.set(target(""))
+	if connect() == first {
+		t.Error("the connection outlived its ClusterTarget")
 	}
 }

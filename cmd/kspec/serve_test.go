@@ -440,3 +440,41 @@ func TestServeStopsWhileItOpensAPullRequest(t *testing.T) {
 		t.Errorf("the branches are %v, %v", branches, err)
 	}
 }
+
+func TestServeLooksWhenTheClusterChanges(t *testing.T) {
+	p := newPlace(t)
+	if err := p.forge.Create("acme/watch", "main", fstest.MapFS{
+		"specs.yaml":        {Data: []byte("apiVersion: kspec.io/v1alpha1\nkind: ClusterSpec\nmetadata: {name: watched}\nspec: {interval: 24h, manifests: [{path: app}]}\n")},
+		"app/settings.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: serve-watch}\ndata: {greeting: hello}\n")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	settings := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "serve-watch"}, Data: map[string]string{"greeting": "hello"},
+	}
+	for _, o := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "serve-watch"}}, settings} {
+		if err := p.client.Create(t.Context(), o, client.FieldOwner("kubectl")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := p.serve(t, "--repo", p.forgeURL+"/acme/watch.git", "--read-only", "--leader-elect=false")
+	metrics := func(line string) func() bool {
+		return func() bool {
+			_, text := get(t, "http://"+d.metrics+"/metrics")
+			return strings.Contains(text, line)
+		}
+	}
+	eventually(t, d, "the first look and five watches", func() bool {
+		return metrics(`kspec_watches{state="healthy"} 5`)() && metrics(`kspec_unknown{target="watched"} 0`)()
+	})
+	settings.Data["greeting"] = "goodbye"
+	if err := p.client.Update(t.Context(), settings, client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, d, "the finding", metrics(`kspec_findings{severity="medium",target="watched",verdict="Changed"} 1`))
+	if !metrics(`kspec_watch_events_total{event="relevant"}`)() || !metrics(`kspec_watch_oldest_sign_of_life_seconds `)() {
+		t.Error("metrics lack those of watches")
+	}
+	d.stop(t)
+	checkLog(t, d.text())
+}

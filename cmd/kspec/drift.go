@@ -50,7 +50,9 @@ func detect(ctx context.Context, a *app, flags lookFlags) error {
 	defer w.close()
 	var reports []kspec.Report
 	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
+		a.progress.begin(t.Name)
 		_, rep, err := w.reconciler.Look(ctx, t)
+		a.progress.end()
 		if err != nil {
 			return err
 		}
@@ -124,7 +126,9 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 	}
 	var docs []outcomeDoc
 	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
+		a.progress.begin(t.Name)
 		rep, out, err := w.settle(ctx, t)
+		a.progress.end()
 		if err != nil && rep.StartedAt.IsZero() {
 			return err
 		}

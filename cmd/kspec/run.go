@@ -37,13 +37,14 @@ type app struct {
 	out, err io.Writer
 	log      *slog.Logger
 	level    *slog.LevelVar
+	progress *progress
 }
 
 // run runs one command line and returns the exit code of the process.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, err: errOut, level: new(slog.LevelVar)}
+	a := &app{in: in, out: out, err: errOut, level: new(slog.LevelVar), progress: newProgress(errOut)}
 	a.level.Set(slog.LevelWarn)
-	a.log = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: a.level}))
+	a.log = slog.New(slog.NewTextHandler(a.progress, &slog.HandlerOptions{Level: a.level}))
 
 	root := a.command()
 	root.SetArgs(args)

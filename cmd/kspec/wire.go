@@ -36,6 +36,7 @@ type lookFlags struct {
 
 	registries registryFlags
 	state      stateFlags
+	who        whoFlags
 	// watch listens to the clusters between looks; nil for a verb that looks
 	// once.
 	watch *compare.Watcher
@@ -90,6 +91,7 @@ func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.cluster.bind(cmd)
 	f.registries.bind(cmd)
 	f.bindKey(cmd)
+	f.who.bind(cmd)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
 	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
 }
@@ -176,7 +178,11 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 	}
 	o := compare.Options{
 		Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
-		Memory: compare.NoMemory(), Watch: f.watch,
+		Memory: compare.NoMemory(), Watch: f.watch, Progress: a.progress.tell,
+	}
+	if err := f.who.apply(&o, f.cluster.named(), a.log); err != nil {
+		w.close()
+		return nil, err
 	}
 	if state != nil {
 		w.reconciler.Recorder, o.Memory = state, state

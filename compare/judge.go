@@ -79,6 +79,10 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 		o.decided(kspec.TierFields, 0)
 		return true
 	}
+	if s.NoDryRun {
+		s.readOnly(o)
+		return true
+	}
 	return s.tryOut(ctx, o, look)
 }
 

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
@@ -101,13 +100,6 @@ func nameLike(example fieldpath.PathElement, item any) (fieldpath.PathElement, b
 		keys = append(keys, value.Field{Name: k.Name, Value: value.NewValueInterface(v)})
 	}
 	return fieldpath.PathElement{Key: &keys}, true
-}
-
-// equivalent reports whether two plain values mean the same quantity.
-func equivalent(a, b any) bool {
-	x, errX := resource.ParseQuantity(text(a))
-	y, errY := resource.ParseQuantity(text(b))
-	return errX == nil && errY == nil && x.Cmp(y) == 0
 }
 
 // withDefaults returns a copy of u with the defaults that the API server sets

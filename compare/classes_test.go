@@ -3,6 +3,7 @@ package compare_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -76,12 +77,51 @@ func lines(rep kspec.Report) []string {
 	return all
 }
 
+// detect looks in each way that there is, and holds that they agree: what is in
+// sync by fields is so by a dry run, and what is found by reading alone is
+// found by a dry run, too.
 func detect(t testing.TB, want kspec.Desired) kspec.Report {
 	t.Helper()
-	rep, err := detector(clusterOf(t, nil)).Detect(t.Context(), kspec.Target{Name: "test"}, want)
-	if err != nil {
-		t.Fatal(err)
+	look := func(o compare.Options, c *compare.Cluster) kspec.Report {
+		o.Key, o.Now = kspec.NewSecret("test"), func() time.Time { return noon }
+		d := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), o)
+		rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rep
 	}
+	rep := look(compare.Options{CrossCheckEvery: -1}, clusterOf(t, nil))
+	tried := look(compare.Options{CrossCheckEvery: 1}, clusterOf(t, nil))
+	if diff := cmp.Diff(lines(tried), lines(rep)); diff != "" || tried.Coverage.Disagreed > 0 {
+		t.Errorf("fields and dry runs disagree (-dry run +fields):\n%s", diff)
+	}
+	read := look(compare.Options{NoDryRun: true}, clusterOf(t, func(next http.RoundTripper) http.RoundTripper {
+		return faulty{next, func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodGet {
+				t.Errorf("%s %s without a dry run", r.Method, r.URL)
+			}
+			return nil, nil
+		}}
+	}))
+	places := func(rep kspec.Report) (all []string) {
+		for _, f := range rep.Findings {
+			all = append(all, fmt.Sprintf("%s %s", f.Verdict, f.Object))
+			for _, d := range f.Fields {
+				all = append(all, fmt.Sprintf("%s %s %s", f.Verdict, f.Object, d.KeyedPath))
+			}
+		}
+		return all
+	}
+	for _, place := range places(read) {
+		if rep.Complete() && !slices.Contains(places(rep), place) {
+			t.Errorf("reading alone finds %s, a dry run does not", place)
+		}
+	}
+	if read.InSync() && !rep.InSync() {
+		t.Errorf("reading alone finds nothing, a dry run %v", lines(rep))
+	}
+	t.Logf("decided by %v; reading alone: %v", rep.Coverage.DecidedBy, lines(read))
 	return rep
 }
 

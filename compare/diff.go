@@ -301,7 +301,7 @@ func (c *collection) add(d difference) {
 func (v *view) left() []difference {
 	var left []difference
 	unset(v.before, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
-		if after, ok := lookup(v.reply, path); ok && same(after, live) || benign(v.Want, path) {
+		if after, ok := lookup(v.reply, path); ok && same(after, live) || benign(v.Want, path) || v.isGits(path, live) {
 			return
 		}
 		d := difference{path: path, live: live}
@@ -309,6 +309,12 @@ func (v *view) left() []difference {
 		left = append(left, d)
 	})
 	return left
+}
+
+// isGits reports whether Git says just that: an apply owns no empty list.
+func (v *view) isGits(path fieldpath.Path, live any) bool {
+	want, ok := lookup(v.Want.Object, path)
+	return ok && same(want, live)
 }
 
 // intruded returns what people's tools own and Git does not set, and what Git
@@ -336,7 +342,7 @@ func (v *view) intruded() []difference {
 			continue
 		}
 		unset(o.set, v.applied, nil, v.Live.Object, func(path fieldpath.Path, live any) {
-			if !benign(v.Want, path) && (byPerson || v.wasInGit(path)) {
+			if !benign(v.Want, path) && !v.isGits(path, live) && (byPerson || v.wasInGit(path)) {
 				all.add(difference{path: path, live: live, owner: o})
 			}
 		})

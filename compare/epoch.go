@@ -66,7 +66,7 @@ func (s *sweep) newEpochs(ctx context.Context) *epochs {
 	s.versions(ctx, definitionKind(), func(name, version string) {
 		e.definitions[name] = version
 	})
-	e.base = digest(version(), s.People, s.Machines, string(drift), active, strings.Join(mutating, "\n"))
+	e.base = digest(version(), s.People, s.NoDryRun, s.Machines, string(drift), active, strings.Join(mutating, "\n"))
 	return e
 }
 

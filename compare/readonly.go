@@ -72,7 +72,7 @@ func (v *view) withoutDryRun() []told {
 	extra := told{verdict: kspec.ExtraField}
 	for _, d := range v.extra() {
 		switch {
-		case isKnownDefault(v.Want.ID(), d):
+		case isKnownDefault(v.Want.ID(), d), isBuiltIn(v.Want.ID()) && isZero(d.live):
 		case isPlain(v.Want.ID(), d.path):
 			extra.certain = append(extra.certain, d)
 		default:
@@ -125,6 +125,8 @@ func isZero(v any) bool {
 		return v == ""
 	case bool:
 		return !v
+	case nil:
+		return true
 	}
 	return same(v, int64(0))
 }

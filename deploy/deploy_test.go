@@ -177,6 +177,43 @@ func TestSecretsAreReadOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
+// Without the right to patch kspec reads the same kinds, and is told not to try
+// a dry run.
+func TestReadOnlyReadsTheSameAndPatchesNothing(t *testing.T) {
+	rules := func(objects []*unstructured.Unstructured) (reads, patches []string) {
+		var role rbacv1.ClusterRole
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(find(t, objects, "ClusterRole", "kspec-builtin").Object, &role); err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				name := strings.Join(rule.APIGroups, ",") + "/" + resource
+				if slices.Contains(rule.Verbs, "get") {
+					reads = append(reads, name)
+				}
+				if slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains([]string{"get", "list", "watch"}, verb) }) {
+					patches = append(patches, name)
+				}
+			}
+		}
+		return reads, patches
+	}
+	objects := overlay(t, nil, "../components/read-only")
+	all, _ := rules(build(t, filesys.MakeFsOnDisk(), "base"))
+	reads, patches := rules(objects)
+	if diff := cmp.Diff(all, reads); diff != "" {
+		t.Errorf("reads (-base +read-only):\n%s", diff)
+	}
+	own := []string{"kspec.io/alertconfigs/status", "kspec.io/clusterspecs/status", "kspec.io/clustertargets/status"}
+	if diff := cmp.Diff(own, patches); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	text, err := yaml.Marshal(find(t, objects, "Deployment", "kspec").Object)
+	if err != nil || !strings.Contains(string(text), "- --no-dry-run") {
+		t.Errorf("kspec is not told (%v):\n%s", err, text)
+	}
+}
+
 // install applies base with the Secrets component, as Flux would, and waits
 // until the fence stands.
 func install(t *testing.T) (admin client.Client, cfg *rest.Config) {

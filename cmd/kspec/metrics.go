@@ -20,6 +20,8 @@ type gauges struct {
 	objects   *prometheus.GaugeVec
 	lastLook  *prometheus.GaugeVec
 	decided   *prometheus.CounterVec
+	checked   *prometheus.CounterVec
+	disagreed *prometheus.CounterVec
 	requests  *prometheus.CounterVec
 	pulls     *prometheus.CounterVec
 	fetch     *prometheus.HistogramVec
@@ -51,12 +53,14 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		objects:   gauge("objects", "Desired objects of the last look.", "target"),
 		lastLook:  gauge("last_complete_look_timestamp_seconds", "When the last complete look ended, as Unix time.", "target"),
 		decided:   counter("objects_decided_total", "Objects decided, by tier: cache, fields, dry-run.", "target", "tier"),
+		checked:   counter("drift_cross_checks_total", "Objects in sync by fields that were dry-run, too.", "target"),
+		disagreed: counter("drift_disagreements_total", "Objects in sync by fields of which a dry run said something else.", "target"),
 		requests:  counter("kubernetes_requests_total", "Requests to the Kubernetes API, by verb.", "target", "verb"),
 		pulls:     counter("remediations_total", "Outcomes of remediation, by action.", "target", "action"),
 		fetch:     seconds("git_fetch_duration_seconds", "Time to read the config repo, by result: success or error.", "result"),
 		documents: gauge("documents", "Documents of the config repo, by state: target or invalid.", "state"),
 	}
-	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.requests, g.pulls, g.fetch, g.documents)
+	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.fetch, g.documents)
 	return g
 }
 
@@ -112,7 +116,7 @@ func (g *gauges) specs(targets []kspec.Target, invalid int) {
 func (g *gauges) forget(target string) {
 	for _, vec := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
-	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.requests, g.pulls} {
+	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.checked, g.disagreed, g.requests, g.pulls} {
 		vec.DeletePartialMatch(prometheus.Labels{"target": target})
 	}
 }
@@ -136,6 +140,8 @@ func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
 	for tier, n := range rep.Coverage.DecidedBy {
 		g.decided.WithLabelValues(rep.Target, string(tier)).Add(float64(n))
 	}
+	g.checked.WithLabelValues(rep.Target).Add(float64(rep.Coverage.CrossChecked))
+	g.disagreed.WithLabelValues(rep.Target).Add(float64(rep.Coverage.Disagreed))
 	for verb, n := range map[string]int{
 		"list": rep.Coverage.Requests.List, "get": rep.Coverage.Requests.Get, "patch": rep.Coverage.Requests.Patch,
 	} {

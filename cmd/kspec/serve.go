@@ -64,6 +64,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	flags.look.registries.bind(cmd)
 	flags.look.bindKey(cmd)
 	flags.look.who.bind(cmd)
+	flags.look.bindDryRun(cmd)
 	flags.look.state.bind(cmd)
 	flags.forge.bind(cmd)
 	f := cmd.Flags()

@@ -32,7 +32,9 @@ type lookFlags struct {
 	cluster clusterFlags
 	output  string
 	workers int
-	keyFile string
+	// noDryRun keeps to reading.
+	noDryRun bool
+	keyFile  string
 
 	registries registryFlags
 	state      stateFlags
@@ -93,7 +95,12 @@ func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.bindKey(cmd)
 	f.who.bind(cmd)
 	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
+	f.bindDryRun(cmd)
 	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
+}
+
+func (f *lookFlags) bindDryRun(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.noDryRun, "no-dry-run", false, "only read the cluster, for want of the right to patch: what that cannot decide is Unknown, and named")
 }
 
 func (f *lookFlags) check() error {
@@ -179,6 +186,7 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 	o := compare.Options{
 		Workers: f.workers, Key: kspec.NewSecret(string(derive(key, "tags of secret values"))), Log: a.log,
 		Memory: compare.NoMemory(), Watch: f.watch, Progress: a.progress.tell,
+		NoDryRun: f.noDryRun,
 	}
 	if err := f.who.apply(&o, f.cluster.named(), a.log); err != nil {
 		w.close()

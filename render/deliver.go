@@ -21,6 +21,10 @@ import (
 // the name of the ClusterSpec.
 const OwnerLabel = "kspec.io/owner"
 
+// OriginAnnotation is on every object of a template that a ClusterSpec
+// inherits; its value says from where.
+const OriginAnnotation = "kspec.io/origin"
+
 const (
 	longestName  = 253
 	longestLabel = 63
@@ -80,23 +84,41 @@ func (j *job) tame(u *unstructured.Unstructured) {
 // own marks an object as kspec's, and a Namespace as one that must outlive the
 // file that declares it: the engines delete what is gone from Git, and with a
 // Namespace all that is in it.
-func (j *job) own(u *unstructured.Unstructured) {
+func (j *job) own(u policy) {
 	labels := u.GetLabels()
 	if labels == nil {
 		labels = map[string]string{}
 	}
 	labels[OwnerLabel] = cut(j.target.Name, longestLabel)
 	u.SetLabels(labels)
-	if u.GetKind() != "Namespace" {
-		return
-	}
 	annotations := u.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"
-	annotations["argocd.argoproj.io/sync-options"] = "Prune=false"
-	u.SetAnnotations(annotations)
+	if len(u.origins) > 0 {
+		annotations[OriginAnnotation] = origin(u.origins)
+	}
+	if u.GetKind() == "Namespace" {
+		annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"
+		annotations["argocd.argoproj.io/sync-options"] = "Prune=false"
+	}
+	if len(annotations) > 0 {
+		u.SetAnnotations(annotations)
+	}
+}
+
+// origin writes origins as "company (runAsNonRoot); prod": who said so and what
+// parameters have the value that they gave.
+func origin(origins []kspec.Origin) string {
+	var all []string
+	for _, o := range origins {
+		text := o.Layer
+		if len(o.Parameters) > 0 {
+			text += " (" + strings.Join(o.Parameters, ", ") + ")"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }
 
 // undeclared returns the policies that no overlay declares. An overlay that
@@ -197,7 +219,7 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 	var names []string
 	var templates []string
 	for _, p := range policies {
-		j.own(p.Unstructured)
+		j.own(p)
 		if err := j.exempt(p.Unstructured); err != nil {
 			return nil, err
 		}

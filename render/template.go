@@ -184,6 +184,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 type policy struct {
 	*unstructured.Unstructured
 	template template
+	origins  []kspec.Origin
 }
 
 // use renders one template with its parameters, once per namespace where an
@@ -208,7 +209,7 @@ func (j *job) use(ctx context.Context, use kspec.TemplateUse) ([]policy, error) 
 			return nil, fmt.Errorf("template %q: %s %q: %w", use.Name, o.object.GetKind(), o.object.GetName(), err)
 		}
 		for _, u := range more {
-			policies = append(policies, policy{u, t})
+			policies = append(policies, policy{u, t, use.Origins})
 		}
 	}
 	if j.target.Enforcement != kspec.Audit && j.target.Enforcement != kspec.Enforce {

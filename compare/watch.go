@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
@@ -181,13 +182,28 @@ func (k *watch) run(ctx context.Context) {
 	log := logr.Discard()
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: k.list, WatchFuncWithContext: k.open},
 		&metav1.PartialObjectMetadata{}, shelf{k}, cache.ReflectorOptions{Name: "kspec", Logger: &log})
-	r.RunWithContext(ctx)
+	for pause := pauses(); ctx.Err() == nil; {
+		start := time.Now()
+		_ = r.ListAndWatchWithContext(ctx) // list and open were told of what failed
+		if time.Since(start) > 2*time.Minute {
+			pause = pauses()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.Step()):
+		}
+	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cancel()
 	k.cancel, k.synced, k.connected = nil, false, false
 	k.signal()
+}
+
+// pauses are those between two tries to list and to watch.
+func pauses() wait.Backoff {
+	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 30 * time.Second}
 }
 
 func (k *watch) client() metadata.ResourceInterface {

@@ -32,26 +32,31 @@ func TestFightsAreNoticed(t *testing.T) {
 			5, [][]kspec.Finding{edit, none, edit, none, edit}, nil,
 		},
 		"made four times": {
-			5, [][]kspec.Finding{edit, none, edit, none, edit, none, edit},
+			5,
+			[][]kspec.Finding{edit, none, edit, none, edit, none, edit},
 			&kspec.Fight{Between: []string{"kubectl-edit", "kustomize-controller"}, Times: 3, Since: noon.Add(10 * time.Minute)},
 		},
 		"two managers take turns": {
-			5, [][]kspec.Finding{edit, scale, edit, scale, edit},
+			5,
+			[][]kspec.Finding{edit, scale, edit, scale, edit},
 			&kspec.Fight{Between: []string{"kubectl-edit", "scaler"}, Times: 3, Since: noon.Add(10 * time.Minute)},
 		},
 		"one manager writes other values each time": {
-			5, [][]kspec.Finding{{by("scaler", 4)}, none, {by("scaler", 5)}, none, {by("scaler", 6)}, none, {by("scaler", 7)}},
+			5,
+			[][]kspec.Finding{{by("scaler", 4)}, none, {by("scaler", 5)}, none, {by("scaler", 6)}, none, {by("scaler", 7)}},
 			&kspec.Fight{Between: []string{"kustomize-controller", "scaler"}, Times: 3, Since: noon.Add(10 * time.Minute)},
 		},
 		"nobody knows who": {
-			5, [][]kspec.Finding{{by("", 5)}, {by("", 6)}, {by("", 5)}, {by("", 6)}, {by("", 5)}},
+			5,
+			[][]kspec.Finding{{by("", 5)}, {by("", 6)}, {by("", 5)}, {by("", 6)}, {by("", 5)}},
 			&kspec.Fight{Between: []string{}, Times: 3, Since: noon.Add(10 * time.Minute)},
 		},
 		"once a day": {
 			12 * 60, [][]kspec.Finding{edit, none, edit, none, edit, none, edit, none, edit, none, edit}, nil,
 		},
 		"every two hours": {
-			60, [][]kspec.Finding{edit, none, edit, none, edit, none, edit, none, edit},
+			60,
+			[][]kspec.Finding{edit, none, edit, none, edit, none, edit, none, edit},
 			&kspec.Fight{Between: []string{"kubectl-edit", "kustomize-controller"}, Times: 4, Since: noon.Add(2 * time.Hour)},
 		},
 		"one manager goes on in one direction": {
@@ -59,8 +64,15 @@ func TestFightsAreNoticed(t *testing.T) {
 		},
 		"the applier is late, as after each commit": {
 			5, [][]kspec.Finding{
-				{by("kustomize-controller", 1)}, none, {by("kustomize-controller", 2)}, none, {by("kustomize-controller", 3)}, none,
-				{by("kustomize-controller", 4)}, none, {by("kustomize-controller", 5)},
+				{by("kustomize-controller", 1)},
+				none,
+				{by("kustomize-controller", 2)},
+				none,
+				{by("kustomize-controller", 3)},
+				none,
+				{by("kustomize-controller", 4)},
+				none,
+				{by("kustomize-controller", 5)},
 			}, nil,
 		},
 	} {

@@ -56,20 +56,20 @@ func (l *ledger) take(rep kspec.Report) {
 	found := map[string]kspec.Finding{}
 	held := map[string]side{}
 	for _, f := range rep.Open() {
-		print := printOf(f)
-		if _, twice := found[print]; twice {
+		mark := printOf(f)
+		if _, twice := found[mark]; twice {
 			continue
 		}
-		found[print] = f
+		found[mark] = f
 		for place, s := range placesOf(f) {
 			if _, twice := held[place]; !twice {
 				held[place] = s
 				l.duel(place, f).turn(s, at)
 			}
 		}
-		e := current[print]
+		e := current[mark]
 		if e == nil {
-			e = &episode{fingerprint: print, firstSeen: at, rowSince: at}
+			e = &episode{fingerprint: mark, firstSeen: at, rowSince: at}
 			l.episodes = append(l.episodes, e)
 		}
 		e.see(f, rep.Revision, at)

@@ -67,7 +67,7 @@ func putDecisions(ctx context.Context, tx *sql.Tx, target int64, all []kspec.Dec
 			return nil
 		}
 		rows := strings.TrimPrefix(strings.Repeat(", (?, ?, ?)", len(args)/3), ", ")
-		_, err := tx.ExecContext(ctx, "REPLACE INTO decisions (target, object, value) VALUES "+rows, args...)
+		_, err := tx.ExecContext(ctx, "REPLACE INTO decisions (target, object, value) VALUES "+rows, args...) //nolint:gosec // nothing but question marks
 		args = args[:0]
 		return err
 	}

@@ -47,7 +47,7 @@ func TestDecisionsComeBackAsTheyWere(t *testing.T) {
 	if err := s.Remember(t.Context(), "prod", want, nil); err != nil {
 		t.Fatal(err)
 	}
-	close(t, s)
+	shut(t, s)
 
 	s = open(t, path)
 	got, err := s.Recall(t.Context(), "prod")
@@ -101,7 +101,7 @@ func TestDecisionsThatCannotBeReadAreForgotten(t *testing.T) {
 	if err := s.Remember(t.Context(), "prod", all, nil); err != nil {
 		t.Fatal(err)
 	}
-	close(t, s)
+	shut(t, s)
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func TestWhereStateIs(t *testing.T) {
 					t.Errorf("%s has mode %o, want 600", file, got)
 				}
 			}
-			close(t, s)
+			shut(t, s)
 			if s := open(t, where); len(episodes(t, s, store.Filter{})) != 1 {
 				t.Error("the episode is lost")
 			}
@@ -78,12 +78,12 @@ func TestWhatIsNoStateIsRefusedAndLeftAsItIs(t *testing.T) {
 	foreign := filepath.Join(dir, "foreign.db")
 	exec1(t, raw(t, foreign), `CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('ann')`)
 	newer := filepath.Join(dir, "newer.db")
-	close(t, open(t, newer))
+	shut(t, open(t, newer))
 	exec1(t, raw(t, newer), `PRAGMA user_version = 99; PRAGMA journal_mode = DELETE`)
 	corrupt := filepath.Join(dir, "corrupt.db")
 	s := open(t, corrupt)
 	record(t, s, look(0, "c1", drift("web", 5)))
-	close(t, s)
+	shut(t, s)
 	overwrite(t, corrupt, 100, 4000)
 
 	for name, c := range map[string]struct{ where, err, hint string }{
@@ -186,7 +186,7 @@ func TestAnOlderSchemaIsMigrated(t *testing.T) {
 		if err := s.Remember(t.Context(), "prod", decisions(3), nil); err != nil {
 			t.Fatal(err)
 		}
-		close(t, s)
+		shut(t, s)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestAFullDiskIsToldAndLosesNothing(t *testing.T) {
 	if err := s.Remember(t.Context(), "prod", decisions(10000), nil); err == nil || kspec.HintOf(err) == "" {
 		t.Errorf("remember: error %v, want that the disk is full", err)
 	}
-	close(t, s)
+	shut(t, s)
 	if e := only(t, open(t, path)); !e.Open() || e.Finding.Object.Name != "web" {
 		t.Errorf("got %+v, want the episode of before", e)
 	}
@@ -265,7 +265,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestAClosedStoreSaysSo(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "state.db"))
-	close(t, s)
+	shut(t, s)
 	if _, err := s.Episodes(t.Context(), store.Filter{}); err == nil || !strings.Contains(err.Error(), "read state") {
 		t.Errorf("episodes: %v", err)
 	}
@@ -314,7 +314,7 @@ func TestMain(m *testing.M) {
 // child records one look after another and prints the number of each that was
 // recorded, until it is killed or has done 60.
 func child(path string) {
-	ctx := context.Background()
+	ctx := context.Background() //nolint:forbidigo // the child has no test
 	s, err := store.Open(ctx, path, store.Options{})
 	if err != nil {
 		fmt.Println(err)
@@ -380,7 +380,7 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 			t.Fatalf("integrity: %s, %v", check, err)
 		}
 		record(t, s, look(1000, "c1"))
-		close(t, s)
+		shut(t, s)
 	}
 	if all == 0 {
 		t.Error("every process was killed before it recorded anything")

@@ -80,7 +80,7 @@ func TestAnEpisodeLastsFromTheFirstSightToTheEnd(t *testing.T) {
 	if diff := cmp.Diff(f.Fingerprint, rep.Findings[0].Fingerprint); diff != "" {
 		t.Error("the fingerprint changed", diff)
 	}
-	close(t, s)
+	shut(t, s)
 
 	s = open(t, path) // as after a restart
 	rep = record(t, s, unsettled(look(3, "c1")), look(4, "c1", f))
@@ -303,7 +303,7 @@ func TestRandomLooksAgreeWithAModel(t *testing.T) {
 			}
 			past = append(past, now)
 			if random.IntN(10) == 0 {
-				close(t, s)
+				shut(t, s)
 				s = open(t, path)
 			}
 			got := record(t, s, rep)

@@ -20,7 +20,7 @@ func open(tb testing.TB, path string) *store.Store {
 	return s
 }
 
-func close(tb testing.TB, s *store.Store) {
+func shut(tb testing.TB, s *store.Store) {
 	tb.Helper()
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)

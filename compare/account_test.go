@@ -160,6 +160,12 @@ func TestTheAuditLogTellsWhoDidIt(t *testing.T) {
 		if f.Object.Name == "pipeline" && (strings.Contains(f.Hint, "commit it to Git if it should stay, let") || strings.Contains(f.Message, "more")) {
 			t.Errorf("what the pipeline did is said to be a person's: %s; %s", f.Message, f.Hint)
 		}
+		if f.Object.Name == "extra" && !strings.HasPrefix(f.Hint, "set by alice with kubectl-edit: ") {
+			t.Errorf("the hint does not name who set it: %s", f.Hint)
+		}
+		if f.Object.Name == "deleted" && !strings.HasPrefix(f.Hint, "alice deleted it: ") {
+			t.Errorf("the hint does not name who deleted it: %s", f.Hint)
+		}
 		if f.Object.Name == "deleted" && time.Since(f.DeletedAt) > time.Minute {
 			t.Errorf("deleted at %s", f.DeletedAt)
 		}

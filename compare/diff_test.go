@@ -92,6 +92,33 @@ func TestDiffSaysWhoWhenAndHowBad(t *testing.T) {
 	}
 }
 
+func TestDiffSaysWhetherTheApplierWroteAfterwards(t *testing.T) {
+	for name, tt := range map[string]struct {
+		manager, subresource, time string
+		want                       bool
+	}{
+		"later":           {applier, "", "2026-11-22T11:30:00Z", true},
+		"at once":         {applier, "", "2026-11-22T11:00:00Z", false},
+		"earlier":         {applier, "", "2026-11-22T10:00:00Z", false},
+		"another manager": {"helm", "", "2026-11-22T11:30:00Z", false},
+		"its status":      {applier, "status", "2026-11-22T11:30:00Z", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := aPod(t)
+			meta := l.Live.Object["metadata"].(map[string]any)
+			entry := map[string]any{"manager": tt.manager, "operation": "Apply", "time": tt.time}
+			if tt.subresource != "" {
+				entry["subresource"] = tt.subresource
+			}
+			meta["managedFields"] = append(meta["managedFields"].([]any), entry)
+			got, _ := diff(t, l, rules())
+			if f := got[0].Fields[0]; f.AppliedAfter != tt.want || f.Manager != "kubectl-edit" {
+				t.Errorf("by %s, applied after %t", f.Manager, f.AppliedAfter)
+			}
+		})
+	}
+}
+
 func TestDiffOfWhatATemplateMadeIsAboutPolicy(t *testing.T) {
 	l := aPod(t)
 	l.Want.Source.Template = "security-baseline"

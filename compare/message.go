@@ -98,20 +98,14 @@ func isMultiline(v any) bool {
 
 // advice says what to do about the fields of a finding.
 func advice(v kspec.Verdict, want kspec.Object, fields []kspec.Field) string {
-	who := ""
-	for _, f := range fields {
-		if f.ByPerson {
-			who = f.Manager
-			break
-		}
-	}
+	who := person(fields)
 	switch {
 	case v == kspec.ExtraField && who != "":
-		return fmt.Sprintf("set with %s: add it to Git if it should stay, remove it from the cluster if not", who)
+		return fmt.Sprintf("set %s: add it to Git if it should stay, remove it from the cluster if not", who)
 	case v == kspec.ExtraField:
 		return fmt.Sprintf("Git does not set it any more: it goes when %s applies again", want.FieldManager)
 	case who != "":
-		return fmt.Sprintf("changed with %s: commit it to Git if it should stay, let %s apply Git again if not", who, want.FieldManager)
+		return fmt.Sprintf("changed %s: commit it to Git if it should stay, let %s apply Git again if not", who, want.FieldManager)
 	case fields[0].Manager == want.FieldManager:
 		return fmt.Sprintf("Git moved on and %s has not applied it yet", want.FieldManager)
 	case fields[0].Manager != "":
@@ -119,4 +113,19 @@ func advice(v kspec.Verdict, want kspec.Object, fields []kspec.Field) string {
 	default:
 		return fmt.Sprintf("%s puts it back when it applies Git again", want.FieldManager)
 	}
+}
+
+// person names the first person, or the tool of one, that wrote a field; "" when
+// none did.
+func person(fields []kspec.Field) string {
+	for _, f := range fields {
+		switch {
+		case !f.ByPerson:
+		case f.Principal != "":
+			return "by " + f.Principal + " with " + f.Manager
+		default:
+			return "with " + f.Manager
+		}
+	}
+	return ""
 }

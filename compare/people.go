@@ -86,6 +86,7 @@ func (s *sweep) attributed(o *subject, w *Writes) []kspec.Finding {
 		if f.Verdict == kspec.Missing {
 			if by, when, ok := w.deleter(at); ok {
 				f.DeletedBy, f.DeletedAt = by.String(), when.UTC()
+				f.Hint = f.DeletedBy + " deleted it: " + f.Hint
 			}
 			all = append(all, f)
 			continue

@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/cloudcwfranck/kspec/report"
 )
 
 // canaries are secrets, one for each way in. None may come out anywhere.
@@ -23,12 +25,21 @@ var canaries = map[string]string{
 	"an environment variable":      "canary-env-git-c0de",
 	"a live environment variable":  "canary-env-live-51ab",
 	"a Secret that does not apply": "canary-invalid-e12f",
+	"a file of settings":           "canary-file-git-77aa",
+	"a live file of settings":      "canary-file-live-88bb",
+	"an address":                   "canary-url-git-31cc",
+	"a live address":               "canary-url-live-42dd",
+	"a place that the team named":  "canary-named-git-53ee",
+	"a live place of that name":    "canary-named-live-64ff",
 	"the token of the forge":       forgeToken,
 	"the address of the chat":      "kspecCanaryHookKey000000",
 }
 
 func canaryConfig() fstest.MapFS {
 	config := serveConfig("hello")
+	const named = "  drift:\n    confirm: {observations: 1}\n    secrets: [{paths: [/data/pin], selector: {name: files}}]\n"
+	spec := strings.Replace(serveSpec, "  drift: {confirm: {observations: 1}}\n", named, 1)
+	config["specs.yaml"] = &fstest.MapFile{Data: []byte(spec)}
 	config["app/secrets.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: v1
 kind: Secret
 metadata: {name: db, namespace: canary}
@@ -53,6 +64,14 @@ spec:
         image: web:1
         env:
         - {name: DB_PASSWORD, value: canary-env-git-c0de}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: files, namespace: canary}
+data:
+  app.ini: "[db]\nhost = a\npassword = canary-file-git-77aa\n"
+  url: postgres://app:canary-url-git-31cc@db/app
+  pin: canary-named-git-53ee
 `)}
 	return config
 }
@@ -89,6 +108,14 @@ spec:
         image: web:1
         env:
         - {name: DB_PASSWORD, value: canary-env-live-51ab}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: files, namespace: canary}
+data:
+  app.ini: "[db]\nhost = a\npassword = canary-file-live-88bb\n"
+  url: postgres://app:canary-url-live-42dd@db/app
+  pin: canary-named-live-64ff
 `
 
 // TestCanariesStayInside plants a secret in every way into kspec and searches
@@ -112,7 +139,7 @@ func TestCanariesStayInside(t *testing.T) {
 	}
 
 	repo := []string{"--repo", p.forgeURL + "/" + serveRepo + ".git", "--kubeconfig", p.kubeconfig, "--verbose"}
-	for _, format := range []string{"text", "json", "yaml", "markdown"} {
+	for _, format := range report.Formats() {
 		out.run(t, append([]string{"drift", "detect", "-o", format}, repo...)...)
 	}
 	state := filepath.Join(t.TempDir(), "state.db")
@@ -129,7 +156,7 @@ func TestCanariesStayInside(t *testing.T) {
 	out.add("metrics", metrics)
 	d.stop(t)
 	out.add("log of serve", d.text())
-	for _, format := range []string{"text", "json", "yaml", "markdown"} {
+	for _, format := range report.HistoryFormats() {
 		out.run(t, "drift", "history", "--state", state, "-o", format)
 	}
 	out.add("state", stored(t, state))

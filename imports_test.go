@@ -64,6 +64,7 @@ func homes() map[string][]string {
 		"github.com/google/go-containerregistry": {"verify", "fixtures"},
 		"github.com/google/go-github/v57":        {"remediate/github"},
 		"github.com/hashicorp/go-retryablehttp":  {"notify", "gitsource"},
+		"github.com/itchyny/gojq":                {"compare"},
 		"github.com/prometheus/client_golang":    {"cmd/kspec"},
 		"github.com/sigstore/cosign/v2":          {"verify", "fixtures"},
 		"github.com/sigstore/sigstore":           {"verify", "fixtures"},

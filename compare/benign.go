@@ -58,22 +58,28 @@ func benignKeys() []string {
 		"kubernetes.io/change-cause",  // kubectl --record
 		"kubernetes.io/metadata.name", // on Namespaces, by the API server
 		"control-plane.alpha.kubernetes.io/leader",
-		"autoscaling.alpha.kubernetes.io/", // v2 fields seen through HPA v1
-		"pv.kubernetes.io/",                // binding of volumes
-		"volume.kubernetes.io/",            //
-		"volume.beta.kubernetes.io/",       //
-		"batch.kubernetes.io/job-tracking", //
-		"field.cattle.io/",                 // Rancher's notes about endpoints
-		"cattle.io/",                       //
-		"kustomize.toolkit.fluxcd.io/",     // Flux's marks of ownership
-		"helm.toolkit.fluxcd.io/",          //
-		"reconcile.fluxcd.io/",             // requests to Flux
-		"meta.helm.sh/",                    // Helm's marks of ownership
-		"argocd.argoproj.io/",              // Argo CD's marks of ownership
-		"config.kubernetes.io/",            // where Kustomize got it from
-		"config.k8s.io/",                   //
-		"kapp.k14s.io/",                    //
-		"applyset.kubernetes.io/",          // kubectl apply --applyset
+		"autoscaling.alpha.kubernetes.io/",      // v2 fields seen through HPA v1
+		"pv.kubernetes.io/",                     // binding of volumes
+		"volume.kubernetes.io/",                 //
+		"volume.beta.kubernetes.io/",            //
+		"batch.kubernetes.io/job-tracking",      //
+		"field.cattle.io/",                      // Rancher's notes about endpoints
+		"cattle.io/",                            //
+		"kustomize.toolkit.fluxcd.io/name",      // Flux's marks of ownership
+		"kustomize.toolkit.fluxcd.io/namespace", //
+		"kustomize.toolkit.fluxcd.io/checksum",  // and of Flux before 0.15
+		"helm.toolkit.fluxcd.io/name",           //
+		"helm.toolkit.fluxcd.io/namespace",      //
+		"reconcile.fluxcd.io/",                  // requests to Flux
+		"meta.helm.sh/",                         // Helm's marks of ownership
+		"argocd.argoproj.io/tracking-id",        // Argo CD's marks of ownership
+		"argocd.argoproj.io/installation-id",    //
+		"argocd.argoproj.io/refresh",            // requests to Argo CD
+		"argocd.argoproj.io/hydrate",            //
+		"config.kubernetes.io/",                 // where Kustomize got it from
+		"config.k8s.io/",                        //
+		"kapp.k14s.io/",                         //
+		"applyset.kubernetes.io/",               // kubectl apply --applyset
 	}
 }
 

@@ -704,7 +704,7 @@ func TestWhatIsDrift(t *testing.T) {
 					w.Fatal(err)
 				}
 			},
-			want: []string{"Changed /spec/template/spec/priorityClassName low -> high argocd-controller"},
+			want: []string{"OwnerConflict /spec/template/spec/priorityClassName low -> high argocd-controller"},
 		},
 		"Git moved on": {
 			git: deployment,

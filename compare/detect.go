@@ -71,6 +71,9 @@ type Detector struct {
 	memories memories
 	checks   []check
 	inSync   atomic.Int64 // objects that were in sync by their fields
+
+	demands       demands
+	acquaintances acquaintances
 }
 
 var _ kspec.Detector = (*Detector)(nil)
@@ -112,6 +115,7 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 	}
 	rules := Rules{ByPerson: d.people.tool, Ignore: t.Drift.Ignore, Severity: t.Drift.Severity, Secrets: t.Drift.Secrets, Key: d.key, Now: start}
 	s := newSweep(d, c, t, rules, want)
+	s.partial = slices.ContainsFunc(want.Unknown, func(u kspec.Unknown) bool { return u.Object == kspec.ObjectID{} })
 	if err := s.run(ctx); err != nil {
 		return kspec.Report{}, err
 	}
@@ -147,6 +151,8 @@ func (s *sweep) report(w *Writes) kspec.Report {
 			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.id, Source: o.want.Source, Reason: o.unknown, Lasting: o.lasting})
 		}
 	}
+	rep.Findings = append(rep.Findings, s.strayed...)
+	rep.Unknown = append(rep.Unknown, s.engine.unknown...)
 	kspec.SortFindings(rep.Findings)
 	return rep
 }

@@ -33,6 +33,8 @@ type Look struct {
 	Loose bool
 	// PeopleOnly leaves out what no person's tool owns.
 	PeopleOnly bool
+	// engine is what the delivery engine is told; nil for nothing.
+	engine *ruling
 }
 
 // Rules say how differences are judged.
@@ -66,11 +68,13 @@ func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error)
 // findings is Diff once the Look is open.
 func (v *view) findings() (findings []kspec.Finding, suppressed int) {
 	v.variables = nil
+	changed, contested := v.contested(v.changed())
 	for _, found := range []struct {
 		verdict     kspec.Verdict
 		differences []difference
 	}{
-		{kspec.Changed, v.changed()},
+		{kspec.Changed, changed},
+		{kspec.OwnerConflict, append(contested, v.foreignMarks()...)},
 		{kspec.ExtraField, v.extra()},
 	} {
 		fields, n := v.fields(found.differences)
@@ -108,6 +112,8 @@ type view struct {
 	variables []string
 	// hide is made when there is something to report.
 	hide *redactor
+	// alone are places that the engine leaves alone, by document.
+	alone map[string][]kspec.Path
 }
 
 func open(l Look, r Rules) (*view, error) {
@@ -264,6 +270,9 @@ func (v *view) extra() []difference {
 			all.add(d)
 		}
 	}
+	for _, d := range v.optedOut() {
+		all.add(d)
+	}
 	return slices.DeleteFunc(all.list, func(d difference) bool {
 		k := keyed(d.path)
 		return slices.ContainsFunc(v.whole, func(p kspec.Path) bool { return p.Covers(k) })
@@ -409,6 +418,8 @@ func (v *view) fields(differences []difference) (fields []kspec.Field, suppresse
 		case v.PeopleOnly && !f.ByPerson:
 		case ignored:
 			suppressed++
+		case v.excuses(d):
+			suppressed++
 		case v.isFilledIn(d):
 			v.variables = append(v.variables, f.KeyedPath)
 		default:
@@ -444,9 +455,12 @@ func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Findin
 	if v.Reply == nil {
 		tier = kspec.TierFields
 	}
+	message, hint := sentence(verdict, fields), advice(verdict, v.Want, fields)
+	if verdict == kspec.OwnerConflict {
+		message, hint = v.dispute(fields)
+	}
 	return v.found(kspec.Finding{
-		Verdict: verdict, Fields: fields, DecidedBy: tier,
-		Message: sentence(verdict, fields), Hint: advice(verdict, v.Want, fields),
+		Verdict: verdict, Fields: fields, DecidedBy: tier, Message: message, Hint: v.advise(hint),
 	}, v.Want)
 }
 

@@ -20,6 +20,7 @@ import (
 // judge comes to a verdict about one object, or says why it cannot.
 func (s *sweep) judge(ctx context.Context, o *subject) {
 	defer s.progress(1)
+	defer o.doubt()
 	if o.unknown != "" {
 		return
 	}
@@ -63,8 +64,12 @@ func (s *sweep) judgeStrange(o *subject) {
 // attempt judges the observation of o. It returns false when the observation
 // was out of date.
 func (s *sweep) attempt(ctx context.Context, o *subject) bool {
-	look := Look{Want: o.want, Live: o.live}
+	o.engine = s.rule(o)
+	look := Look{Want: o.want, Live: o.live, engine: o.engine}
 	switch {
+	case o.engine.excused(o):
+		o.decided(kspec.TierFields, 1)
+		return true
 	case o.live == nil, o.live.GetDeletionTimestamp() != nil:
 		o.decided(kspec.TierFields, 0, s.whyAbsent(o))
 		return true
@@ -72,7 +77,7 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 		s.settle(o, look)
 		return true
 	}
-	if inSync(look, s.rules, s.checks) {
+	if !o.engine.speaks(o.want, o.live) && inSync(look, s.rules, s.checks) {
 		if s.crossCheck() {
 			return s.checkTwice(ctx, o, look)
 		}
@@ -195,7 +200,7 @@ func (s *sweep) refused(ctx context.Context, o *subject, refusal error) bool {
 	case !sameVersion(now, o.live):
 		return false
 	}
-	v, err := open(Look{Want: o.want, Live: o.live}, s.rules)
+	v, err := open(Look{Want: o.want, Live: o.live, engine: o.engine}, s.rules)
 	if err != nil {
 		o.unknown = scrub(err.Error())
 		return true
@@ -224,7 +229,7 @@ func (s *sweep) byPeople(ctx context.Context, o *subject) {
 	if _, err := s.without(ctx, o); err != nil {
 		return // any patch of the object is refused: nothing can be probed
 	}
-	v, err := open(Look{Want: o.want, Live: o.live, Loose: true, PeopleOnly: true}, s.rules)
+	v, err := open(Look{Want: o.want, Live: o.live, Loose: true, PeopleOnly: true, engine: o.engine}, s.rules)
 	if err != nil {
 		return
 	}
@@ -242,7 +247,7 @@ func (s *sweep) unknown(o *subject, verb string, err error) bool {
 // needsRecreate reports an object in which a field differs that the server
 // refuses to change. Only fields that it named are trusted to differ.
 func (s *sweep) needsRecreate(o *subject, fields []string, refusal error) {
-	findings, suppressed, err := Diff(Look{Want: o.want, Live: o.live, Loose: true}, s.rules)
+	findings, suppressed, err := Diff(Look{Want: o.want, Live: o.live, Loose: true, engine: o.engine}, s.rules)
 	i := slices.IndexFunc(findings, func(f kspec.Finding) bool { return f.Verdict == kspec.Changed && names(fields, f) })
 	if err != nil || i < 0 {
 		s.unknown(o, "dry-run", refusal)

@@ -35,7 +35,7 @@ func (s *sweep) compareNotes(ctx context.Context, before map[kspec.ObjectID]past
 	for _, o := range s.subjects {
 		p, ok := before[o.id]
 		if ok && o.known && o.unknown == "" && p.want == o.digest() && !s.stale(p, s.rules.Now) &&
-			p.epoch == s.epochs(ctx).of(o.at.gvr, p.more != nil && len(p.more.findings) > 0) {
+			p.epoch == s.epochOf(ctx, o, p.more != nil && len(p.more.findings) > 0) {
 			o.past = &p
 		}
 	}

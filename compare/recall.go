@@ -124,6 +124,9 @@ func (d *Detector) remember(ctx context.Context, target string, before, now map[
 // Forget drops what is kept of targets that are not named.
 func (d *Detector) Forget(keep []string) {
 	d.Watch.forget(keep)
+	kept := func(target string) bool { return slices.Contains(keep, target) }
+	d.demands.keep(kept)
+	d.acquaintances.keep(kept)
 	d.memories.mu.Lock()
 	defer d.memories.mu.Unlock()
 	maps.DeleteFunc(d.memories.targets, func(target string, _ map[kspec.ObjectID]past) bool {
@@ -162,7 +165,7 @@ func (s *sweep) verdict(ctx context.Context, o *subject) (past, bool) {
 	if len(o.findings) > 0 || o.suppressed > 0 || o.unknown != "" {
 		p.more = &more{o.findings, o.suppressed, o.unknown}
 	}
-	p.epoch = s.epochs(ctx).of(o.at.gvr, len(o.findings) > 0)
+	p.epoch = s.epochOf(ctx, o, len(o.findings) > 0)
 	return p, true
 }
 

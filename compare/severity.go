@@ -34,6 +34,7 @@ func severities() []severityRule {
 		{severity: kspec.Critical, group: "policies.kyverno.io", beyondMetadata: true},
 		{severity: kspec.Critical, group: "constraints.gatekeeper.sh", beyondMetadata: true},
 		{severity: kspec.Critical, group: "templates.gatekeeper.sh", beyondMetadata: true},
+		{severity: kspec.Medium, looksAway: true},
 	}
 }
 
@@ -48,6 +49,8 @@ type severityRule struct {
 	label string
 	// beyondMetadata excludes metadata.
 	beyondMetadata bool
+	// looksAway is for the marks that tell an engine to leave an object alone.
+	looksAway bool
 }
 
 func (r severityRule) matches(id kspec.ObjectID, f kspec.Field, p kspec.Path) bool {
@@ -58,6 +61,8 @@ func (r severityRule) matches(id kspec.ObjectID, f kspec.Field, p kspec.Path) bo
 		return false
 	case r.anywhere != "" && (len(p) == 0 || p[0].Field == "metadata" || !touches(r.anywhere, f, p)):
 		return false
+	case r.looksAway:
+		return len(p) == 3 && p[0].Field == "metadata" && slices.Contains(slices.Concat(optOuts(kspec.Flux), optOuts(kspec.ArgoCD)), p[2].Field)
 	case r.label != "":
 		return len(p) > 2 && p[1].Field == "labels" && strings.HasPrefix(p[2].Field, r.label)
 	}

@@ -25,6 +25,11 @@ type sweep struct {
 	rules    Rules
 	subjects []*subject
 
+	engine engine
+	// partial is true when Git declares more than could be rendered.
+	partial bool
+	strayed []kspec.Finding
+
 	once  sync.Once
 	epoch *epochs
 
@@ -50,6 +55,8 @@ type subject struct {
 	clean bool
 	at    endpoint
 	known bool // the cluster knows the kind, and at is set
+	// engine is what the delivery engine is told about the object.
+	engine *ruling
 
 	// past is what was decided the last time, nil when that does not hold any
 	// more whatever the cluster has.
@@ -114,10 +121,14 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 	s.locate()
 	s.follow()
+	s.contend()
+	s.meet(ctx)
 	before := s.recall(ctx, s.target.Name)
 	s.compareNotes(ctx, before)
 	s.read(ctx)
+	s.discover(ctx)
 	s.each(ctx, s.undecided(), s.judge)
+	s.strayed = s.strays(ctx)
 	s.learn()
 	if s.Memory != nil && ctx.Err() == nil {
 		s.remember(ctx, s.target.Name, before, s.memorable(ctx))

@@ -132,7 +132,9 @@ func migrate(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	if version >= len(all) {
-		return nil
+		// Changes nothing, but fails now if nothing can be written.
+		_, err := tx.ExecContext(ctx, "UPDATE targets SET used = used WHERE false")
+		return err
 	}
 	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(all)))
 	return err

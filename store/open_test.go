@@ -387,6 +387,25 @@ func TestAKilledProcessLosesNothing(t *testing.T) {
 	}
 }
 
+// Many that begin at the same moment on a new file all get it.
+func TestProcessesMakeAFileAtOnce(t *testing.T) {
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "state.db")
+		var group sync.WaitGroup
+		for range 8 { // a Store is a connection of its own, as that of a process
+			group.Go(func() {
+				s, err := store.Open(t.Context(), path, store.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				shut(t, s)
+			})
+		}
+		group.Wait()
+	}
+}
+
 func TestProcessesShareAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	first, out1 := start(t, path, "one")

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -70,6 +73,22 @@ func migrations() []string {
 			at      INTEGER NOT NULL,
 			PRIMARY KEY (target, place)
 		) STRICT, WITHOUT ROWID;`,
+	}
+}
+
+// prepareInTurn prepares the file, again and again while another process does:
+// SQLite itself does not wait for the lock that begins a write-ahead log.
+func (s *Store) prepareInTurn(ctx context.Context, o Options) error {
+	for begin := time.Now(); ; {
+		err := s.prepare(ctx, o)
+		if resultCode(err) != sqlite3.SQLITE_BUSY || time.Since(begin) > o.Wait {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ func Open(ctx context.Context, where string, o Options) (*Store, error) {
 	if err := create(path, o); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, cmp.Or(o.Wait, 10*time.Second)))
+	o.Wait = cmp.Or(o.Wait, 10*time.Second)
+	db, err := sql.Open("sqlite", dsn(path, o.Wait))
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, err)
 	}
@@ -69,7 +70,7 @@ func Open(ctx context.Context, where string, o Options) (*Store, error) {
 	// waiting in line is better than being told that the database is busy.
 	db.SetMaxOpenConns(1)
 	s := &Store{db: db, path: path}
-	if err := s.prepare(ctx, o); err != nil {
+	if err := s.prepareInTurn(ctx, o); err != nil {
 		_ = db.Close()
 		return nil, s.explain("open", err)
 	}
@@ -157,15 +158,20 @@ func (s *Store) explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	hint := kspec.HintOf(err)
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		hint = hintOf(e.Code() & 0xff)
-	}
+	hint := cmp.Or(kspec.HintOf(err), hintOf(resultCode(err)))
 	err = fmt.Errorf("%s state %s: %w", what, s.path, err)
 	if hint == "" {
 		return err
 	}
 	return kspec.WithHint(err, hint)
+}
+
+// resultCode returns the result code of SQLite in err, 0 if there is none.
+func resultCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
 }
 
 // hintOf says what can be done about a result code of SQLite.

@@ -114,7 +114,7 @@ func (e *encoder) value(v any) {
 	case int64:
 		e.number('i', v)
 	case float64:
-		e.number('d', int64(math.Float64bits(v))) //nolint:gosec // the bits, not the number
+		e.number('d', int64(math.Float64bits(v))) // the bits, not the number
 	case []any:
 		e.number('l', int64(len(v)))
 		for _, item := range v {

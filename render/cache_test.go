@@ -86,20 +86,34 @@ func TestWhatDidNotChangeIsNotBuiltAgain(t *testing.T) {
 			how    string
 		}{
 			{"nothing", func(map[string]string) {}, "app: overlay, unchanged\nplain: plain folder, unchanged"},
-			{"a file that no one reads", func(f map[string]string) { f["elsewhere/unrelated.yaml"] = "c: d\n" },
-				"app: overlay, unchanged\nplain: plain folder, unchanged"},
-			{"an object of a base", func(f map[string]string) { f["base/web.yaml"] += "  # more\n" },
-				"app: overlay, built\nplain: plain folder, unchanged"},
-			{"what a generator reads", func(f map[string]string) { f["app/settings.txt"] = "x=z\n" },
-				"app: overlay, built\nplain: plain folder, unchanged"},
-			{"a second kustomization, which is an error", func(f map[string]string) { f["base/Kustomization"] = "resources: []\n" },
-				"app: overlay, built\nplain: plain folder, unchanged"},
-			{"one plain file", func(f map[string]string) { f["plain/two.yaml"] += "data: {c: d}\n" },
-				"app: overlay, unchanged\nplain: plain folder, built, 1 of 2 files unchanged"},
-			{"a new plain file", func(f map[string]string) { f["plain/three.yaml"] = f["base/web.yaml"] },
-				"app: overlay, unchanged\nplain: plain folder, built, 2 of 3 files unchanged"},
-			{"a plain file less", func(f map[string]string) { delete(f, "plain/two.yaml") },
-				"app: overlay, unchanged\nplain: plain folder, unchanged"},
+			{
+				"a file that no one reads", func(f map[string]string) { f["elsewhere/unrelated.yaml"] = "c: d\n" },
+				"app: overlay, unchanged\nplain: plain folder, unchanged",
+			},
+			{
+				"an object of a base", func(f map[string]string) { f["base/web.yaml"] += "  # more\n" },
+				"app: overlay, built\nplain: plain folder, unchanged",
+			},
+			{
+				"what a generator reads", func(f map[string]string) { f["app/settings.txt"] = "x=z\n" },
+				"app: overlay, built\nplain: plain folder, unchanged",
+			},
+			{
+				"a second kustomization, which is an error", func(f map[string]string) { f["base/Kustomization"] = "resources: []\n" },
+				"app: overlay, built\nplain: plain folder, unchanged",
+			},
+			{
+				"one plain file", func(f map[string]string) { f["plain/two.yaml"] += "data: {c: d}\n" },
+				"app: overlay, unchanged\nplain: plain folder, built, 1 of 2 files unchanged",
+			},
+			{
+				"a new plain file", func(f map[string]string) { f["plain/three.yaml"] = f["base/web.yaml"] },
+				"app: overlay, unchanged\nplain: plain folder, built, 2 of 3 files unchanged",
+			},
+			{
+				"a plain file less", func(f map[string]string) { delete(f, "plain/two.yaml") },
+				"app: overlay, unchanged\nplain: plain folder, unchanged",
+			},
 		} {
 			files := shop()
 			c.change(files)

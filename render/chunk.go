@@ -136,12 +136,12 @@ func nameOf(n *yaml.Node) string { return text(field(field(n, "metadata"), "name
 // oneByOne refuses a kustomization with a field that looks at more than one
 // object.
 func oneByOne(k *kustomization) error {
-	rest := quiet(k.Kustomization)
+	rest := quiet(k.Kustomization) // without commonLabels
 	if rest.Kind != types.KustomizationKind {
 		return because(k, "kind", "a "+rest.Kind)
 	}
 	rest.TypeMeta, rest.MetaData, rest.Resources = types.TypeMeta{}, nil, nil
-	rest.Namespace, rest.Labels, rest.CommonLabels, rest.CommonAnnotations = "", nil, nil, nil
+	rest.Namespace, rest.Labels, rest.CommonAnnotations = "", nil, nil
 	rest.Images, rest.Replicas, rest.Patches, rest.SortOptions = nil, nil, nil, nil
 	rest.BuildMetadata = slices.DeleteFunc(slices.Clone(rest.BuildMetadata), func(s string) bool {
 		return s == types.OriginAnnotations || s == types.ManagedByLabelOption
@@ -447,7 +447,7 @@ func (p *planner) isBorder(a atom) bool {
 	for _, d := range a.docs {
 		_, _ = h.Write([]byte("\x00" + nameOf(d.node)))
 	}
-	return h.Sum32()%uint32(max(p.chunk/2, 1)) == 0 //nolint:gosec // a small number
+	return h.Sum32()%uint32(max(p.chunk/2, 1)) == 0
 }
 
 // serve returns the kustomizations and files that one chunk consists of, as

@@ -115,15 +115,14 @@ func (p *packer) value(v any) {
 // unpack returns new objects of what pack made.
 func unpack(packed string) []made {
 	u := unpacker{rest: packed}
-	table := make([]string, u.uint())
-	for i := range table {
-		table[i] = u.take(u.uint())
+	u.table = make([]any, u.uint())
+	for i := range u.table {
+		u.table[i] = u.take(u.uint())
 	}
-	u.table = table
 	objects := make([]made, u.uint())
 	for i := range objects {
 		o := &objects[i]
-		o.file, o.line = u.text(), int(u.uint()) //nolint:gosec // a line number
+		o.file, o.line = u.text(), int(u.uint())
 		copy(o.body[:], u.take(uint64(len(o.body))))
 		object, _ := u.value().(map[string]any)
 		o.object = &unstructured.Unstructured{Object: object}
@@ -132,7 +131,7 @@ func unpack(packed string) []made {
 }
 
 type unpacker struct {
-	table []string
+	table []any // strings, as the values that they are going to be
 	rest  string
 }
 
@@ -153,7 +152,10 @@ func (u *unpacker) uint() (n uint64) {
 	}
 }
 
-func (u *unpacker) text() string { return u.table[u.uint()] }
+func (u *unpacker) text() string {
+	s, _ := u.table[u.uint()].(string)
+	return s
+}
 
 func (u *unpacker) value() any {
 	switch u.take(1)[0] {
@@ -162,10 +164,10 @@ func (u *unpacker) value() any {
 	case packedTrue:
 		return true
 	case packedText:
-		return u.text()
+		return u.table[u.uint()]
 	case packedInt:
 		n := u.uint()
-		return int64(n>>1) ^ -int64(n&1) //nolint:gosec // as AppendVarint wrote it
+		return int64(n>>1) ^ -int64(n&1) // as AppendVarint wrote it
 	case packedFloat:
 		return math.Float64frombits(binary.LittleEndian.Uint64([]byte(u.take(8))))
 	case packedList:

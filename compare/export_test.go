@@ -8,12 +8,15 @@ import (
 	"github.com/cloudcwfranck/kspec"
 )
 
+// Clean makes what Git wants ready for InSync.
+func Clean(want kspec.Object) kspec.Object { return clean(want) }
+
 // InSync is what the tier of fields says, with its checks or others.
 func InSync(want kspec.Object, live *unstructured.Unstructured, r Rules, with ...Check) bool {
 	if with == nil {
 		with = checks()
 	}
-	return inSync(Look{Want: clean(want), Live: live}, r, with)
+	return inSync(Look{Want: want, Live: live}, r, with)
 }
 
 // Check is one condition of the tier of fields.
@@ -43,8 +46,8 @@ func Mutants() map[string][]Check {
 	}
 }
 
-// Broken lets d decide by fields with a defect.
-func (d *Detector) Broken(mutant string) { d.checks = Mutants()[mutant] }
+// Break lets d decide by fields with a defect.
+func (d *Detector) Break(mutant string) { d.checks = Mutants()[mutant] }
 
 func graftScalars(want, live any) any {
 	switch want := want.(type) {

@@ -199,7 +199,7 @@ func (f *byFields) list(at []string, want, live []any, ours claims) bool {
 		}
 		node, owned := ours[string(f.key)].(claims)
 		l, there := only(live, names, w)
-		if !owned || !there || !f.value(at, w, l, node) {
+		if _, once := only(want, names, w); !once || !owned || !there || !f.value(at, w, l, node) {
 			return false
 		}
 	}
@@ -371,6 +371,10 @@ func appendPlain(b []byte, v any) (_ []byte, ok bool) {
 		return append(append(append(b, '"'), v...), '"'), true
 	case int64:
 		return strconv.AppendInt(b, v, 10), true
+	case float64:
+		if v == float64(int32(v)) {
+			return strconv.AppendInt(b, int64(v), 10), true
+		}
 	case bool:
 		return strconv.AppendBool(b, v), true
 	}

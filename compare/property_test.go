@@ -385,12 +385,13 @@ func (p *property) compare() {
 			mutate(p.random, git.Unstructured)
 		}
 		p.pairs++
-		inSync := compare.InSync(git, th.live, p.rules)
+		ready := compare.Clean(git)
+		inSync := compare.InSync(ready, th.live, p.rules)
 		if inSync {
 			p.inSync++
 		}
 		for name, checks := range compare.Mutants() {
-			if !inSync && !p.caught[name] && compare.InSync(git, th.live, p.rules, checks...) {
+			if !inSync && !p.caught[name] && compare.InSync(ready, th.live, p.rules, checks...) {
 				claims[git.ID()] = append(claims[git.ID()], name)
 			}
 		}

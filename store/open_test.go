@@ -315,7 +315,7 @@ func TestMain(m *testing.M) {
 // recorded, until it is killed or has done 60.
 func child(path string) {
 	ctx := context.Background() //nolint:forbidigo // the child has no test
-	s, err := store.Open(ctx, path, store.Options{})
+	s, err := store.Open(ctx, path, store.Options{Wait: time.Minute})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -410,7 +410,11 @@ func TestProcessesShareAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	first, out1 := start(t, path, "one")
 	second, out2 := start(t, path, "two")
-	s := open(t, path)
+	s, err := store.Open(t.Context(), path, store.Options{Wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	var group sync.WaitGroup
 	for w := range 4 { // and so do goroutines
 		group.Go(func() {

@@ -77,7 +77,7 @@ func OpenAuditLog(patterns []string, log *slog.Logger) (*AuditLog, error) {
 }
 
 func readable(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the operator names it
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (l *AuditLog) paths() []string {
 
 // follow reads what is new in a file.
 func (l *AuditLog) follow(ctx context.Context, path string) error {
-	f, err := os.Open(path) //nolint:gosec // the operator names it
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -280,11 +280,11 @@ func (e *event) manager() string {
 // of a log that is too long, what happened to the objects that were not written
 // for the longest time is forgotten. The zero Writes are none.
 type Writes struct {
-	mu          sync.RWMutex
-	young, old  map[objectKey]*history
-	runs        int
-	interned    map[string]string
-	mostForTest int
+	mu         sync.RWMutex
+	young, old map[objectKey]*history
+	runs       int
+	interned   map[string]string
+	limit      int // mostRuns when 0
 }
 
 // mostRuns is how many runs are kept for certain; twice as many are at most.
@@ -348,7 +348,7 @@ func (w *Writes) history(key objectKey) *history {
 	if h := w.young[key]; h != nil {
 		return h
 	}
-	if w.young == nil || w.runs >= cmp.Or(w.mostForTest, mostRuns) {
+	if w.young == nil || w.runs >= cmp.Or(w.limit, mostRuns) {
 		w.old, w.young, w.runs, w.interned = w.young, map[objectKey]*history{}, 0, map[string]string{}
 	}
 	h := w.old[key]

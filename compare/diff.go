@@ -470,7 +470,7 @@ func (r Rules) found(f kspec.Finding, want kspec.Object) kspec.Finding {
 	if want.Source.Template != "" {
 		f.Type = kspec.TypePolicy
 	}
-	f.Severity = r.severity(f.Verdict, want, f.Fields)
+	f.Severity = r.severity(f.Verdict, f.Object, want.GetLabels(), f.Fields)
 	f.Controls = []string{}
 	return f.Fingerprinted()
 }

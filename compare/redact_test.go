@@ -286,7 +286,7 @@ spec: {replicas: ReasonCanary7, selector: {matchLabels: {a: b}}, template: {meta
 		body := `{"kind":"Status","apiVersion":"v1","status":"Failure","code":400,"reason":"BadRequest",` +
 			`"message":"admission webhook \"x\" denied the request: ` + said + `"}`
 		return &http.Response{
-			StatusCode: 400, Status: "Bad Request", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+			StatusCode: http.StatusBadRequest, Status: "Bad Request", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
 			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 		}, nil
 	}

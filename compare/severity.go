@@ -69,10 +69,9 @@ func (r severityRule) matches(id kspec.ObjectID, f kspec.Field, p kspec.Path) bo
 	return true
 }
 
-// severity returns how grave a finding about want is: as its gravest field, or
-// as its verdict when it is about the whole object.
-func (r Rules) severity(v kspec.Verdict, want kspec.Object, fields []kspec.Field) kspec.Severity {
-	id, labels := want.ID(), want.GetLabels()
+// severity returns how grave a finding about an object is: as its gravest field,
+// or as its verdict when it is about the whole object.
+func (r Rules) severity(v kspec.Verdict, id kspec.ObjectID, labels map[string]string, fields []kspec.Field) kspec.Severity {
 	rules := slices.DeleteFunc(slices.Clone(r.Severity), func(rule kspec.SeverityRule) bool {
 		return !rule.Selector.Matches(id, labels)
 	})
@@ -90,7 +89,7 @@ func (r Rules) severity(v kspec.Verdict, want kspec.Object, fields []kspec.Field
 
 // usual is how grave a difference is that no rule speaks of.
 func usual(v kspec.Verdict) kspec.Severity {
-	switch v { //nolint:exhaustive // the others are what a person must look at
+	switch v {
 	case kspec.Missing:
 		return kspec.High
 	case kspec.ExtraField, kspec.ExtraObject:

@@ -343,7 +343,7 @@ func (c *collector) weigh(m mark, kind schema.GroupVersionKind, o *metav1.Partia
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.found) < mostStrays {
-		c.found[identityOf(id)] = m.stray(id)
+		c.found[identityOf(id)] = m.stray(id, c.rules.severity(kspec.ExtraObject, id, o.Labels, nil))
 	}
 }
 
@@ -385,9 +385,9 @@ func kept(o *metav1.PartialObjectMetadata) bool {
 }
 
 // stray is the finding of an object that is gone from Git.
-func (m mark) stray(id kspec.ObjectID) kspec.Finding {
+func (m mark) stray(id kspec.ObjectID, severity kspec.Severity) kspec.Finding {
 	f := kspec.Finding{
-		Type: kspec.TypeConfiguration, Verdict: kspec.ExtraObject, Severity: kspec.Low, Object: id,
+		Type: kspec.TypeConfiguration, Verdict: kspec.ExtraObject, Severity: severity, Object: id,
 		Message:   fmt.Sprintf("%s was applied by %s, and is not in Git any more", id, m.who),
 		Hint:      m.remedy(id),
 		DecidedBy: kspec.TierFields, Source: kspec.Source{Overlay: m.folder}, Controls: []string{},

@@ -104,40 +104,40 @@ func (f *byFields) open(r Rules) bool {
 // holds reports whether each value that Git sets is the live one, and owned by
 // the applier. It notes where the applier owns more.
 func (f *byFields) holds() bool {
-	n := 0
+	n, at := 0, make([]string, 0, 16)
 	for k, want := range f.want.Object {
 		switch k {
 		case "apiVersion", "kind":
 			continue
 		case "metadata":
-			owned, ok := f.metadata(want)
+			owned, ok := f.metadata(at, want)
 			if !ok {
 				return false
 			}
 			n += owned
 			continue
 		}
-		if !f.field(nil, k, want, f.live, f.ours) {
+		if !f.field(at, k, want, f.live, f.ours) {
 			return false
 		}
 		n++
 	}
-	f.beyond(nil, n, f.ours, f.want.Object, f.live)
+	f.beyond(at, n, f.ours, f.want.Object, f.live)
 	return true
 }
 
 // metadata is holds for metadata, of which the identity has no owner. It
 // returns 1 when there is more than that in Git, else 0.
-func (f *byFields) metadata(v any) (owned int, ok bool) {
+func (f *byFields) metadata(at []string, v any) (owned int, ok bool) {
 	want, _ := v.(map[string]any)
 	live, _ := f.live["metadata"].(map[string]any)
 	ours, _ := f.ours["f:metadata"].(claims)
-	n := 0
+	n, at := 0, append(at, "metadata")
 	for k, w := range want {
 		if k == "name" || k == "namespace" {
 			continue
 		}
-		if !f.field([]string{"metadata"}, k, w, live, ours) {
+		if !f.field(at, k, w, live, ours) {
 			return 0, false
 		}
 		n++
@@ -145,7 +145,7 @@ func (f *byFields) metadata(v any) (owned int, ok bool) {
 	if n == 0 {
 		return 0, true
 	}
-	f.beyond([]string{"metadata"}, n, ours, want, live)
+	f.beyond(at, n, ours, want, live)
 	return 1, true
 }
 
@@ -322,16 +322,34 @@ func keyNames(node claims) (names []string, ok bool) {
 		case strings.HasPrefix(key, "v:"):
 			return nil, true
 		case strings.HasPrefix(key, "k:"):
-			pe, err := fieldpath.DeserializePathElement(key)
-			if err != nil {
-				return nil, false
-			}
-			for _, k := range *pe.Key {
-				names = append(names, k.Name)
-			}
-			return names, true
+			return namesIn(key[len("k:"):])
 		default:
 			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// namesIn returns the names in a JSON object of plain values, if it is written
+// plainly.
+func namesIn(object string) (names []string, ok bool) {
+	rest, ok := strings.CutPrefix(object, "{")
+	for ok {
+		var name string
+		if name, rest, ok = strings.Cut(strings.TrimPrefix(rest, `"`), `":`); !ok {
+			break
+		}
+		names = append(names, name)
+		if strings.HasPrefix(rest, `"`) {
+			_, rest, ok = strings.Cut(rest[1:], `"`)
+		} else if i := strings.IndexAny(rest, ",}"); i >= 0 {
+			rest = rest[i:]
+		}
+		if rest == "}" {
+			return names, ok && !strings.Contains(object, `\`)
+		}
+		if rest, ok = strings.CutPrefix(rest, ","); !ok {
+			break
 		}
 	}
 	return nil, false

@@ -156,6 +156,14 @@ func same(a, b any) bool {
 	case []any:
 		b, ok := b.([]any)
 		return ok && slices.EqualFunc(a, b, same)
+	case string:
+		if b, ok := b.(string); ok {
+			return a == b
+		}
+	case int64:
+		if b, ok := b.(int64); ok {
+			return a == b
+		}
 	}
 	switch b.(type) {
 	case map[string]any, []any:

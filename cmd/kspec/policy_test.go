@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+func TestServeLooksWhenAnExemptionEnds(t *testing.T) {
+	p := newPlace(t)
+	end := time.Now().Add(12 * time.Second).Truncate(time.Second)
+	spec := fmt.Sprintf(`apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: ending}
+spec:
+  interval: 24h
+  policyExemptions:
+  - {name: legacy, reason: it ends soon, approver: octocat, namespaces: [shop], expiresAt: %s}
+`, end.UTC().Format(time.RFC3339))
+	if err := p.forge.Create("acme/ending", "main", fstest.MapFS{"spec.yaml": {Data: []byte(spec)}}); err != nil {
+		t.Fatal(err)
+	}
+	d := p.serve(t, "--repo", p.forgeURL+"/acme/ending.git", "--read-only", "--leader-elect=false")
+	eventually(t, d, "the first look", func() bool { return strings.Contains(d.text(), `"msg":"looked"`) })
+	// It looks every 24 hours, and nothing changes: only the end wakes it.
+	eventually(t, d, "the finding", func() bool {
+		_, text := get(t, "http://"+d.metrics+"/metrics")
+		return strings.Contains(text, `kspec_findings{severity="medium",target="ending",verdict="Violation"} 1`)
+	})
+	if time.Now().Before(end) {
+		t.Errorf("found before %s:\n%s", end, d.text())
+	}
+	d.stop(t)
+	checkLog(t, d.text())
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 
@@ -147,9 +148,43 @@ func (c *Cluster) page(ctx context.Context, r endpoint, limit int64, token strin
 	return c.at(r).List(ctx, metav1.ListOptions{Limit: limit, Continue: token})
 }
 
-// metadataPage is page of the metadata alone.
-func (c *Cluster) metadataPage(ctx context.Context, r endpoint, limit int64, token string) (*metav1.PartialObjectMetadataList, error) {
-	return c.metadata.Resource(r.gvr).Namespace(r.namespace).List(ctx, metav1.ListOptions{Limit: limit, Continue: token})
+// mostOfAList bounds the bytes of a page.
+const mostOfAList = 32 << 20
+
+var errTooLong = errors.New("the page is too long")
+
+// list returns a page of objects as the server wrote it.
+func (c *Cluster) list(ctx context.Context, r endpoint, o metav1.ListOptions) ([]byte, error) {
+	path := []string{"apis", r.gvr.Group}
+	if r.gvr.Group == "" {
+		path = []string{"api"}
+	}
+	path = append(path, r.gvr.Version)
+	if r.namespace != "" {
+		path = append(path, "namespaces", r.namespace)
+	}
+	body, err := c.discovery.RESTClient().Get().AbsPath(append(path, r.gvr.Resource)...).
+		SpecificallyVersionedParams(&o, metav1.ParameterCodec, schema.GroupVersion{Version: "v1"}).
+		SetHeader("Accept", "application/json").Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }() // read to its end, or given up
+	data, err := io.ReadAll(io.LimitReader(body, mostOfAList+1))
+	if len(data) > mostOfAList {
+		return nil, errTooLong
+	}
+	return data, err
+}
+
+// metadataPage is a page of the metadata alone.
+func (c *Cluster) metadataPage(ctx context.Context, r endpoint, o metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	return c.metadata.Resource(r.gvr).Namespace(r.namespace).List(ctx, o)
+}
+
+// getMetadata is get of the metadata alone.
+func (c *Cluster) getMetadata(ctx context.Context, r endpoint, name string) (*metav1.PartialObjectMetadata, error) {
+	return c.metadata.Resource(r.gvr).Namespace(r.namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
 // dryRun asks what a patch would do. It is the only request of kspec that

@@ -24,10 +24,7 @@ func (s *sweep) judge(ctx context.Context, o *subject) {
 	if o.unknown != "" {
 		return
 	}
-	if s.Memory != nil {
-		o.digest() // of what is not cleaned
-	}
-	o.cleaned()
+	s.prepare(o)
 	if !o.known {
 		s.judgeStrange(o)
 		return
@@ -45,6 +42,39 @@ func (s *sweep) judge(ctx context.Context, o *subject) {
 		}
 	}
 	o.unknown = "dry-run: the object was another at each look"
+}
+
+// prepare makes what Git wants ready to be compared.
+func (s *sweep) prepare(o *subject) {
+	if s.Memory != nil {
+		o.digest() // of what is not cleaned
+	}
+	o.cleaned()
+}
+
+// atOnce compares the fields of an object that was just read, and lets go of
+// most of it when they agree: all objects of a target are read before the first
+// is judged.
+func (s *sweep) atOnce(o *subject) {
+	if o.live.GetDeletionTimestamp() != nil {
+		return
+	}
+	s.prepare(o)
+	switch {
+	case !inSync(Look{Want: o.want, Live: o.live}, s.rules, s.checks):
+	case s.crossCheck():
+		o.sure = true
+	default:
+		o.agrees = true
+		o.live = essence(o.live)
+	}
+}
+
+// essence is what is needed of an object that agrees with Git.
+func essence(u *unstructured.Unstructured) *unstructured.Unstructured {
+	meta, _ := u.Object["metadata"].(map[string]any)
+	delete(meta, "managedFields")
+	return &unstructured.Unstructured{Object: map[string]any{"metadata": meta}}
 }
 
 // judgeStrange is for an object of a kind that the cluster does not know: it
@@ -77,8 +107,15 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 		s.settle(o, look)
 		return true
 	}
-	if !o.engine.speaks(o.want, o.live) && inSync(look, s.rules, s.checks) {
-		if s.crossCheck() {
+	speaks := o.engine.speaks(o.want, o.live)
+	switch {
+	case o.agrees && speaks:
+		return false // to be read whole
+	case o.agrees:
+		o.decided(kspec.TierFields, 0)
+		return true
+	case !speaks && (o.sure || inSync(look, s.rules, s.checks)):
+		if o.sure || s.crossCheck() {
 			return s.checkTwice(ctx, o, look)
 		}
 		o.decided(kspec.TierFields, 0)

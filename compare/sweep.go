@@ -65,6 +65,10 @@ type subject struct {
 	live *unstructured.Unstructured
 	// read is true when live is an answer of the cluster.
 	read bool
+	// agrees is true when the fields of the observation were in sync, and live
+	// holds the rest of its metadata only; sure when they were, and the object
+	// waits to be dry-run as well.
+	agrees, sure bool
 
 	findings   []kspec.Finding
 	suppressed int
@@ -138,7 +142,7 @@ func (s *sweep) run(ctx context.Context) error {
 
 // undecided returns the subjects that need a verdict.
 func (s *sweep) undecided() []*subject {
-	return slices.DeleteFunc(slices.Clone(s.subjects), func(o *subject) bool { return o.tier == kspec.TierCache })
+	return slices.DeleteFunc(slices.Clone(s.subjects), func(o *subject) bool { return o.tier != "" })
 }
 
 // ask calls f with the time that one request may take.

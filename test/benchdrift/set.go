@@ -101,6 +101,7 @@ kind: Service
 metadata: {name: $name, namespace: $ns, labels: {app.kubernetes.io/name: $name}}
 spec:
   selector: {app.kubernetes.io/name: $name}
+  clusterIP: None
   ports: [{name: http, port: 80, targetPort: http}]
 `
 	networkPolicy = `

@@ -2,6 +2,7 @@ package render
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -80,7 +81,10 @@ func (s *scanner) overlay(ctx context.Context, timeout time.Duration, dir string
 	case r := <-done:
 		return r
 	case <-ctx.Done():
-		return result{err: context.Cause(ctx)}
+		if late := (gaveUpError{}); errors.As(context.Cause(ctx), &late) {
+			return result{err: late}
+		}
+		return result{err: ctx.Err()}
 	}
 }
 

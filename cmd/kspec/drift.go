@@ -48,6 +48,7 @@ func detect(ctx context.Context, a *app, flags lookFlags) error {
 		return err
 	}
 	defer w.close()
+	w.claim(ctx, flags.repo)
 	var reports []kspec.Report
 	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
 		a.progress.begin(t.Name)
@@ -124,6 +125,7 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 	if err := forge.wire(a, w, &flags.repo, onceOptions(dryRun)); err != nil {
 		return err
 	}
+	w.claim(ctx, flags.repo)
 	var docs []outcomeDoc
 	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
 		a.progress.begin(t.Name)

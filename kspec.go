@@ -82,8 +82,16 @@ type ObjectID struct {
 
 // IDOf returns the identity of u.
 func IDOf(u *unstructured.Unstructured) ObjectID {
-	gvk := u.GroupVersionKind()
-	return ObjectID{gvk.Group, gvk.Version, gvk.Kind, u.GetNamespace(), u.GetName()}
+	text := func(m map[string]any, key string) string {
+		s, _ := m[key].(string)
+		return s
+	}
+	group, version, ok := strings.Cut(text(u.Object, "apiVersion"), "/")
+	if !ok {
+		group, version = "", group
+	}
+	metadata, _ := u.Object["metadata"].(map[string]any)
+	return ObjectID{group, version, text(u.Object, "kind"), text(metadata, "namespace"), text(metadata, "name")}
 }
 
 // GVK returns group, version and kind of the object.

@@ -16,6 +16,7 @@ type demands struct {
 	mu       sync.Mutex
 	seed     maphash.Seed
 	clusters map[string]map[string]demand // by cluster and target
+	sums     map[kspec.Digest]uint64      // of what was set last, by a digest of cluster and target
 }
 
 type demand map[uint64]uint64
@@ -32,8 +33,13 @@ func (d *demands) set(t kspec.Target, objects []kspec.Object) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.clusters == nil {
-		d.clusters, d.seed = map[string]map[string]demand{}, maphash.MakeSeed()
+		d.clusters, d.sums, d.seed = map[string]map[string]demand{}, map[kspec.Digest]uint64{}, maphash.MakeSeed()
 	}
+	who, sum := digest(t.Cluster, t.Name), d.sum(objects)
+	if sum != 0 && d.sums[who] == sum && d.clusters[t.Cluster][t.Name] != nil {
+		return
+	}
+	d.sums[who] = sum
 	mine := make(demand, len(objects))
 	for _, o := range objects {
 		mine[d.key(o.ID())] = d.value(o.Object) + maphash.String(d.seed, o.FieldManager)
@@ -47,6 +53,21 @@ func (d *demands) set(t kspec.Target, objects []kspec.Object) {
 		d.clusters[t.Cluster] = map[string]demand{}
 	}
 	d.clusters[t.Cluster][t.Name] = mine
+}
+
+// sum is of the digests of the objects, and 0 when one has none.
+func (d *demands) sum(objects []kspec.Object) uint64 {
+	var sum uint64
+	for _, o := range objects {
+		if o.Digest.IsZero() {
+			return 0
+		}
+		sum = maphash.Comparable(d.seed, struct {
+			sum uint64
+			of  kspec.Digest
+		}{sum, o.Digest})
+	}
+	return sum
 }
 
 // rival returns a target of the same cluster that wants something else of the

@@ -285,8 +285,29 @@ func (s *sweep) unitOf(o *subject) *unit {
 	return s.engine.units[ref]
 }
 
+// epochKey is what the epoch of a decision differs by within one look.
+type epochKey struct {
+	gvr          schema.GroupVersionResource
+	withFindings bool
+	unit         kspec.UnitRef
+	folder       string
+}
+
 // epochOf is the epoch of a decision about o.
 func (s *sweep) epochOf(ctx context.Context, o *subject, withFindings bool) kspec.Digest {
+	key := epochKey{gvr: o.at.gvr, withFindings: withFindings, unit: o.want.Unit}
+	if key.unit.Name != "" {
+		key.folder = s.folderOf(o.want)
+	}
+	e, ok := s.epochOfKey[key]
+	if !ok {
+		e = s.newEpochOf(ctx, o, withFindings)
+		s.epochOfKey[key] = e
+	}
+	return e
+}
+
+func (s *sweep) newEpochOf(ctx context.Context, o *subject, withFindings bool) kspec.Digest {
 	e := s.epochs(ctx).of(o.at.gvr, withFindings)
 	if s.engine.told.IsZero() {
 		return e

@@ -67,6 +67,15 @@ type memories struct {
 	targets map[string]map[kspec.ObjectID]past
 }
 
+func (m *memories) set(target string, all map[kspec.ObjectID]past) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.targets == nil {
+		m.targets = map[string]map[kspec.ObjectID]past{}
+	}
+	m.targets[target] = all
+}
+
 // recall returns the decisions about the objects of a target. What cannot be
 // recalled is decided anew.
 func (d *Detector) recall(ctx context.Context, target string) map[kspec.ObjectID]past {
@@ -87,6 +96,7 @@ func (d *Detector) recall(ctx context.Context, target string) map[kspec.ObjectID
 	for _, one := range decisions {
 		all[one.Object] = pastOf(one)
 	}
+	d.memories.set(target, all)
 	return all
 }
 
@@ -105,12 +115,7 @@ func (d *Detector) remember(ctx context.Context, target string, before, now map[
 			gone = append(gone, id)
 		}
 	}
-	d.memories.mu.Lock()
-	if d.memories.targets == nil {
-		d.memories.targets = map[string]map[kspec.ObjectID]past{}
-	}
-	d.memories.targets[target] = now
-	d.memories.mu.Unlock()
+	d.memories.set(target, now)
 	if len(changed)+len(gone) == 0 {
 		return
 	}

@@ -32,6 +32,8 @@ type sweep struct {
 
 	once  sync.Once
 	epoch *epochs
+	// epochOfKey holds the epochs that were asked for, by one goroutine.
+	epochOfKey map[epochKey]kspec.Digest
 
 	// places are the subjects by the watch that covers them, following those
 	// watches and the epoch's.
@@ -87,7 +89,7 @@ func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Fin
 }
 
 func newSweep(d *Detector, c *Cluster, t kspec.Target, rules Rules, want kspec.Desired) *sweep {
-	s := &sweep{Detector: d, cluster: c, target: t, rules: rules}
+	s := &sweep{epochOfKey: map[epochKey]kspec.Digest{}, Detector: d, cluster: c, target: t, rules: rules}
 	subjects := make([]subject, len(want.Objects))
 	for i, w := range want.Objects {
 		subjects[i].id, subjects[i].want = w.ID(), w
@@ -134,10 +136,16 @@ func (s *sweep) run(ctx context.Context) error {
 	s.each(ctx, s.undecided(), s.judge)
 	s.strayed = s.strays(ctx)
 	s.learn()
-	if s.Memory != nil && ctx.Err() == nil {
+	if s.Memory != nil && ctx.Err() == nil && !s.allRecalled(before) {
 		s.remember(ctx, s.target.Name, before, s.memorable(ctx))
 	}
 	return ctx.Err()
+}
+
+// allRecalled reports whether all that is remembered was, and nothing else.
+func (s *sweep) allRecalled(before map[kspec.ObjectID]past) bool {
+	return len(before) == len(s.subjects) &&
+		!slices.ContainsFunc(s.subjects, func(o *subject) bool { return o.tier != kspec.TierCache })
 }
 
 // undecided returns the subjects that need a verdict.
@@ -193,7 +201,7 @@ func (s *sweep) locate() {
 	}
 	answers := map[schema.GroupVersionKind]answer{}
 	for _, o := range s.subjects {
-		gvk := o.want.GroupVersionKind()
+		gvk := o.id.GVK()
 		a, ok := answers[gvk]
 		if !ok {
 			a.mapping, a.err = s.cluster.mapping(gvk)

@@ -86,7 +86,8 @@ func pattern(text string) *regexp.Regexp {
 
 // isNamedByVariable reports whether the name of an object is not known.
 func isNamedByVariable(id kspec.ObjectID) bool {
-	return variable.MatchString(id.Name) || variable.MatchString(id.Namespace)
+	hasVariable := func(s string) bool { return strings.Contains(s, "$") && variable.MatchString(s) }
+	return hasVariable(id.Name) || hasVariable(id.Namespace)
 }
 
 // unknownVariables says why there is no verdict about the places.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -364,4 +365,33 @@ func TestAWatchLearnsWhatALookHasRead(t *testing.T) {
 	if r = k.books["prod"][read("7").key()]; r.covers(7) || !r.covers(8) {
 		t.Errorf("the record is %+v, want it of version 8", r)
 	}
+}
+
+func TestAWatchKeepsLittleOfAnObject(t *testing.T) {
+	const objects, most = 10_000, 300
+	var group []*subject
+	var live []any
+	for i := range objects {
+		name := fmt.Sprintf("an-object-with-a-name-%05d", i)
+		group = append(group, &subject{id: kspec.ObjectID{Namespace: "apps", Name: name}, at: endpoint{namespace: "apps"}})
+		m := partial(name, "7")
+		m.Namespace, m.Annotations = "apps", map[string]string{"long": strings.Repeat("x", 500)}
+		live = append(live, m)
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	k := &watch{Watcher: NewWatcher(WatchOptions{}), books: map[string]book{}}
+	before := heap()
+	k.attend("prod", group)
+	k.fill(live, 7)
+	kept := (int64(heap()) - int64(before)) / objects
+	t.Logf("%d bytes for each object", kept)
+	if kept > most || !k.books["prod"][group[9].key()].covers(7) {
+		t.Errorf("a watch keeps %d bytes for each object, want at most %d", kept, most)
+	}
+	runtime.KeepAlive(live)
 }

@@ -120,6 +120,8 @@ func whyNot(f kspec.Field) string {
 	switch {
 	case f.Redacted:
 		return f.KeyedPath + " is secret and never written to Git"
+	case tellsEngine(f.KeyedPath):
+		return f.KeyedPath + " tells the delivery engine to look away: who wants that in Git writes it there"
 	case isServerPath(f.KeyedPath):
 		return f.KeyedPath + " belongs to the API server, not to Git"
 	case holdsLastApplied(f.Live):
@@ -130,6 +132,19 @@ func whyNot(f kspec.Field) string {
 		return fmt.Sprintf("%s was changed by %s, which is not a tool that people use by hand", f.KeyedPath, f.Manager)
 	}
 	return ""
+}
+
+// tellsEngine reports whether the place is a mark by which a delivery engine is
+// told what to do with the object.
+func tellsEngine(path string) bool {
+	for _, field := range []string{"labels", "annotations"} {
+		for _, domain := range []string{"kustomize.toolkit.fluxcd.io", "argocd.argoproj.io"} {
+			if strings.HasPrefix(path, "/metadata/"+field+"/"+domain+"~1") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func holdsLastApplied(v any) bool {

@@ -59,6 +59,20 @@ func (w world) deliver(want kspec.Desired) {
 	}
 }
 
+// clientSide creates what Git has, the way of client-side apply.
+func (w world) clientSide(manager string, o kspec.Object) {
+	w.Helper()
+	u := o.DeepCopy()
+	notes, err := u.MarshalJSON()
+	if err != nil {
+		w.Fatal(err)
+	}
+	u.SetAnnotations(with(u.GetAnnotations(), "kubectl.kubernetes.io/last-applied-configuration", string(notes)))
+	if err := w.one(manager, "create", u); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // lines writes a report in few words, a line for each field, and one for each
 // Unknown.
 func lines(rep kspec.Report) []string {
@@ -118,7 +132,7 @@ func detect(t testing.TB, want kspec.Desired) kspec.Report {
 			t.Errorf("reading alone finds %s, a dry run does not", place)
 		}
 	}
-	if read.InSync() && !rep.InSync() {
+	if read.InSync() && len(rep.Findings) > 0 {
 		t.Errorf("reading alone finds nothing, a dry run %v", lines(rep))
 	}
 	t.Logf("decided by %v; reading alone: %v", rep.Coverage.DecidedBy, lines(read))
@@ -144,12 +158,14 @@ spec:
 func TestWhatIsNotDrift(t *testing.T) {
 	tests := map[string]struct {
 		git string
+		// by counts the objects that each tier decides.
+		by string
 		// live is done after the delivery.
 		live func(world, kspec.Desired)
 		// instead is done in place of the delivery.
 		instead func(world, kspec.Desired)
 	}{
-		"quantities in other forms (argo-cd#21135, #1615, #12463)": {git: `
+		"FP1 quantities in other forms (argo-cd#21135, #1615, #12463)": {by: "dry-run:1", git: `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -169,7 +185,7 @@ spec:
         resources:
           limits: {cpu: 1, memory: "1073741824"}
 `},
-		"zero values that the server leaves out (argo-cd#22546, #5116)": {git: `
+		"FP2 zero values that the server leaves out (argo-cd#22546, #5116)": {by: "dry-run:1", git: `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -188,7 +204,7 @@ spec:
         stdin: false
         readinessProbe: {httpGet: {path: /, port: 80}, initialDelaySeconds: 0}
 `},
-		"empty and null objects (argo-cd#18213, #13004, traefik#1019)": {git: `
+		"FP3 and FP4 empty and null objects (argo-cd#18213, #13004, traefik-helm-chart#1019)": {by: "dry-run:1 fields:1", git: `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, annotations: null, labels: {}}
@@ -214,7 +230,7 @@ kind: Secret
 metadata: {name: empty}
 data: null
 `},
-		"what only the server writes, in Git (flux2#2514, #2404)": {git: `
+		"FP5 what only the server writes, in Git (flux2#2514, #2404)": {by: "fields:1", git: `
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -233,7 +249,7 @@ spec:
       - {name: app, image: "registry.example/web:1"}
 status: {replicas: 4}
 `},
-		"ports: default protocol, TCP and UDP on one number (smd#130, k8s#113482)": {git: `
+		"FP6 ports: default protocol, TCP and UDP on one number (structured-merge-diff#130, kubernetes#113482)": {by: "fields:2", git: `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -258,7 +274,7 @@ spec:
   - {name: tcp, port: 53}
   - {name: udp, port: 53, protocol: UDP}
 `},
-		"replicas that Git leaves to an autoscaler (flux2#2514)": {git: deployment, live: func(w world, want kspec.Desired) {
+		"FP7 replicas that Git leaves to an autoscaler (flux2#2514)": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
 			u := want.Objects[0].Unstructured
 			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"spec":{"replicas":7}}`),
 				metav1.PatchOptions{FieldManager: "kube-controller-manager"}, "scale")
@@ -266,7 +282,7 @@ spec:
 				w.Fatal(err)
 			}
 		}},
-		"replicas that a person scaled and Git leaves open": {git: deployment, live: func(w world, want kspec.Desired) {
+		"replicas that a person scaled and Git leaves open": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
 			u := want.Objects[0].Unstructured
 			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"spec":{"replicas":7}}`),
 				metav1.PatchOptions{FieldManager: "kubectl"}, "scale")
@@ -274,7 +290,7 @@ spec:
 				w.Fatal(err)
 			}
 		}},
-		"a CA bundle that is injected (argo-cd#1487, cert-manager#4838)": {git: `
+		"FP8 a CA bundle that is injected (argo-cd#1487, cert-manager#4838)": {by: "dry-run:1", git: `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: not-drift-ca-bundle}
@@ -295,7 +311,7 @@ webhooks:
 			}
 			w.raw("cainjector", u, `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"}]`)
 		}},
-		"volume claim templates with their defaults (argo-cd#11143, #16707)": {git: `
+		"FP10 volume claim templates with their defaults (argo-cd#11143, #16707)": {by: "dry-run:1", git: `
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: db}
@@ -314,7 +330,7 @@ spec:
       resources: {requests: {storage: 1024Mi}}
     status: {}
 `},
-		"addresses and node ports that were assigned (argo-cd#18764)": {git: `
+		"FP11 addresses and node ports that were assigned (argo-cd#18764)": {by: "fields:1", git: `
 apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -325,7 +341,7 @@ spec:
   ports:
   - {port: 80}
 `},
-		"rules that a controller gathers (kapp#140)": {git: `
+		"FP13 rules that a controller gathers (kapp#140)": {by: "fields:1", git: `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: not-drift-aggregated}
@@ -338,13 +354,13 @@ rules: []
 				w.Fatal(err)
 			}
 		}},
-		"rules: null (argo-cd docs)": {git: `
+		"FP13 rules: null (argo-cd docs)": {by: "dry-run:1", git: `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: nothing}
 rules: null
 `},
-		"objects that people created and Flux took over (k8s#99003, gitops-engine#727)": {git: deployment, instead: func(w world, want kspec.Desired) {
+		"FP15 objects that people created and Flux took over (kubernetes#99003, gitops-engine#727)": {by: "dry-run:1", git: deployment, instead: func(w world, want kspec.Desired) {
 			for _, o := range want.Objects {
 				if err := w.one("kubectl-client-side-apply", "create", o.DeepCopy()); err != nil {
 					w.Fatal(err)
@@ -352,7 +368,7 @@ rules: null
 			}
 			w.deliver(want)
 		}},
-		"a Service that a person created": {git: `
+		"a Service that a person created": {by: "dry-run:1", git: `
 apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -367,7 +383,7 @@ spec:
 			}
 			w.deliver(want)
 		}},
-		"a definition that a person installed (kapp#395)": {git: `
+		"FP9 a definition that a person installed (kapp#395)": {by: "dry-run:1", git: `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: relics.installed.example}
@@ -385,10 +401,81 @@ spec:
 				w.Fatal(err)
 			}
 		}},
-		"a rollout restarted by hand": {git: deployment, live: func(w world, want kspec.Desired) {
+		"FP7 metrics of an autoscaler in another order (kubernetes#74099)": {by: "dry-run:1", git: `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  maxReplicas: 5
+  metrics:
+  - {type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 1024Mi}}}
+  - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}
+`},
+		"FP14 a token that a controller fills in (kapp#49)": {by: "fields:1", git: `
+apiVersion: v1
+kind: Secret
+metadata: {name: token, annotations: {kubernetes.io/service-account.name: default}}
+type: kubernetes.io/service-account-token
+`, live: func(w world, want kspec.Desired) {
+			w.raw("kube-controller-manager", want.Objects[0].Unstructured, `[{"op":"add","path":"/data","value":{"token":"eA=="}},
+				{"op":"add","path":"/metadata/annotations/kubernetes.io~1service-account.uid","value":"u"}]`)
+		}},
+		"FP16 Git moved to another version of the definition (flux2#5715)": {by: "dry-run:1 fields:1", git: `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: engines.moved.example}
+spec:
+  group: moved.example
+  scope: Namespaced
+  names: {kind: Engine, plural: engines, singular: engine, listKind: EngineList}
+  conversion: {strategy: None}
+  versions:
+  - {name: v1, served: true, storage: false, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {power: {type: integer}}}}}}}
+  - {name: v2, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {power: {type: integer}, fuel: {type: string}}}}}}}
+---
+apiVersion: moved.example/v2
+kind: Engine
+metadata: {name: v8}
+spec: {power: 300}
+`, instead: func(w world, want kspec.Desired) {
+			for _, o := range want.Objects {
+				u := o.DeepCopy()
+				if u.GetKind() == "Engine" {
+					u.SetAPIVersion("moved.example/v1")
+				}
+				if err := w.one(applier, "apply", u); err != nil {
+					w.Fatal(err)
+				}
+			}
+		}},
+		"FP18 an annotation of another controller (external-secrets)": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
+			w.raw("external-secrets", want.Objects[0].Unstructured, `[{"op":"add","path":"/metadata/annotations","value":{"argocd.argoproj.io/tracking-id":"a:b/C:d/e"}}]`)
+		}},
+		"delivered by Argo CD's client-side apply": {by: "fields:1", git: deployment, instead: func(w world, want kspec.Desired) {
+			w.clientSide("argocd-controller", want.Objects[0])
+			want.Objects[0].FieldManager = "argocd-controller"
+		}},
+		"delivered by kubectl apply": {by: "fields:1", git: deployment, instead: func(w world, want kspec.Desired) {
+			w.clientSide("kubectl-client-side-apply", want.Objects[0])
+			want.Objects[0].FieldManager = "kubectl-client-side-apply"
+		}},
+		"metadata that a team sets": {by: "fields:1", git: `
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: a
+  labels: {team: shop}
+  annotations: {note: "1"}
+  finalizers: [example.com/b, example.com/a]
+  ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: other, uid: 0c1d2e3f-0000-0000-0000-000000000000}]
+`, live: func(w world, want kspec.Desired) {
+			w.raw("operator", want.Objects[0].Unstructured, `[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/mine"}]`)
+		}},
+		"a rollout restarted by hand": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
 			w.raw("kubectl-rollout", want.Objects[0].Unstructured, `[{"op":"add","path":"/spec/template/metadata/annotations","value":{"kubectl.kubernetes.io/restartedAt":"2026-11-22T11:00:00Z"}}]`)
 		}},
-		"marks that the engine and its tools leave": {git: deployment, instead: func(w world, want kspec.Desired) {
+		"marks that the engine and its tools leave": {by: "fields:1", git: deployment, instead: func(w world, want kspec.Desired) {
 			u := want.Objects[0].DeepCopy()
 			u.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"})
 			u.SetAnnotations(map[string]string{"deployment.kubernetes.io/revision": "3", "kubectl.kubernetes.io/last-applied-configuration": "{}"})
@@ -396,7 +483,7 @@ spec:
 				w.Fatal(err)
 			}
 		}},
-		"a status that a person wrote": {git: deployment, live: func(w world, want kspec.Desired) {
+		"a status that a person wrote": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
 			u := want.Objects[0].Unstructured
 			_, err := w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(`{"status":{"observedGeneration":9}}`),
 				metav1.PatchOptions{FieldManager: "kubectl-edit"}, "status")
@@ -404,14 +491,14 @@ spec:
 				w.Fatal(err)
 			}
 		}},
-		"a Secret with stringData": {git: `
+		"a Secret with stringData": {by: "dry-run:1", git: `
 apiVersion: v1
 kind: Secret
 metadata: {name: db}
 data: {user: d2Vi}
 stringData: {password: hunter2}
 `},
-		"a policy with defaults": {git: `
+		"a policy with defaults": {by: "fields:2", git: `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: {name: not-drift-policy}
@@ -439,7 +526,7 @@ spec:
   paramRef: {name: params, namespace: nowhere, parameterNotFoundAction: Allow}
   matchResources: {namespaceSelector: {matchLabels: {nowhere: "true"}}}
 `},
-		"a policy with defaults that a person created": {git: `
+		"a policy with defaults that a person created": {by: "fields:1", git: `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
 metadata: {name: not-drift-binding}
@@ -476,6 +563,9 @@ spec:
 			}
 			if !rep.InSync() {
 				t.Error("not in sync")
+			}
+			if by := strings.Trim(fmt.Sprint(rep.Coverage.DecidedBy), "map[]"); by != tt.by {
+				t.Errorf("decided by %s, want %s", by, tt.by)
 			}
 			if diff := cmp.Diff(before.Object, want.Objects[0].Object); diff != "" {
 				t.Errorf("Detect changed what it was given:\n%s", diff)
@@ -614,7 +704,7 @@ func TestWhatIsDrift(t *testing.T) {
 		live func(world, kspec.Desired)
 		want []string
 	}{
-		"a field that Git dropped and the engine has not (flux2#2099)": {
+		"FP15 a field that Git dropped and the engine has not (kubernetes#112826)": {
 			git: deployment,
 			live: func(w world, want kspec.Desired) {
 				u := want.Objects[0].DeepCopy()
@@ -654,7 +744,7 @@ func TestWhatIsDrift(t *testing.T) {
 				"ExtraField /spec/progressDeadlineSeconds <nil> -> 77 argocd-controller",
 			},
 		},
-		"a label and an annotation that a person added (argo-cd#8767)": {
+		"FN1 a label and an annotation that a person added (flux2#2099, argo-cd#8767)": {
 			git: deployment,
 			live: edit(`[{"op":"add","path":"/metadata/labels","value":{"x":"1"}},
 				{"op":"add","path":"/metadata/annotations","value":{"a.example/b":"2"}}]`),
@@ -689,6 +779,44 @@ func TestWhatIsDrift(t *testing.T) {
 				"ExtraField /spec/ports/[port=81,protocol=TCP] <nil> -> map[nodePort:30444 port:81 protocol:TCP targetPort:80] kubectl-edit",
 				"Unknown Service: dry-run: internal error: duplicate nodePort: [redacted]",
 			},
+		},
+		"a label and an annotation that Git sets are others": {
+			git:  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {l: x}, annotations: {note: x}}\n",
+			live: edit(`[{"op":"replace","path":"/metadata/labels/l","value":"y"},{"op":"remove","path":"/metadata/annotations/note"}]`),
+			want: []string{"Changed /metadata/annotations map[note:x] -> <nil>", "Changed /metadata/labels/l x -> y kubectl-edit"},
+		},
+		"an owner that Git sets is gone": {
+			git:  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: o, uid: 0c1d2e3f-0000-0000-0000-000000000000}]}\n",
+			live: edit(`[{"op":"remove","path":"/metadata/ownerReferences"}]`),
+			want: []string{"Changed /metadata/ownerReferences [map[apiVersion:v1 kind:ConfigMap name:o uid:0c1d2e3f-0000-0000-0000-000000000000]] -> <nil>"},
+		},
+		"FN1 a field that a person added to what Argo CD applied (argo-cd#8767)": {
+			git: deployment,
+			live: func(w world, want kspec.Desired) {
+				if err := w.one("kubectl", "delete", want.Objects[0].DeepCopy()); err != nil {
+					w.Fatal(err)
+				}
+				w.clientSide("argocd-controller", want.Objects[0])
+				want.Objects[0].FieldManager = "argocd-controller"
+				w.raw("kubectl-edit", want.Objects[0].Unstructured, `[{"op":"add","path":"/spec/template/spec/hostPID","value":true}]`)
+			},
+			want: []string{hostPID},
+		},
+		"FP16 a definition with a default that the version of the last apply does not have (flux2#5715)": {
+			git: strings.NewReplacer("widgets.compare.example", "pumps.moved.example", "compare.example", "moved.example", "Widget", "Pump", "widget", "pump", ", default: fast", "").Replace(widgets) +
+				"  - {name: v0, served: true, storage: false, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {weight: {type: number}}}}}}}\n" +
+				"---\napiVersion: moved.example/v0\nkind: Pump\nmetadata: {name: a}\nspec: {weight: 1}\n",
+			live: func(_ world, want kspec.Desired) { want.Objects[1].SetAPIVersion("moved.example/v1") },
+			want: []string{"Unknown Pump: dry-run: internal error: .spec.size: field not declared in schema"},
+		},
+		"FN2 an object that is not there, by its name (kustomize-controller#1510)": {
+			git: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+			live: func(w world, want kspec.Desired) {
+				if err := w.one("kubectl", "delete", want.Objects[0].DeepCopy()); err != nil {
+					w.Fatal(err)
+				}
+			},
+			want: []string{"Missing ConfigMap"},
 		},
 		"a finalizer that Git sets is gone": {
 			git:  "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, finalizers: [example.com/guard]}\n",

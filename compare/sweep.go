@@ -108,11 +108,7 @@ func (o *subject) cleaned() {
 // digest is of what Git wants.
 func (o *subject) digest() kspec.Digest {
 	if o.want.Digest.IsZero() {
-		b, err := o.want.MarshalJSON()
-		if err != nil {
-			return kspec.Digest{}
-		}
-		o.want.Digest = digest(string(b), o.want.Source, o.want.FieldManager, o.want.Unit)
+		o.want.Digest = kspec.DigestOf(o.want)
 	}
 	return o.want.Digest
 }

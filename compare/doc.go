@@ -13,5 +13,17 @@
 //
 // Which fields Git sets, and who owns the others, is read from managedFields;
 // no schema is needed, and custom resources are treated like built-in ones.
+// Between looks a [Watcher] may listen to what is declared: run it, give it to
+// the Detector by [Options], and look at a target when it is told to have
+// changed. What was not heard of is not read:
+//
+//	changed := make(chan string)
+//	w := NewWatcher(WatchOptions{Changed: func(target string) { changed <- target }})
+//	d := New(clusters, Options{Memory: NoMemory(), Watch: w})
+//	go w.Run(ctx)
+//	d.Detect(ctx, target, want) // reads everything, and starts the watches
+//	<-changed                   // they have begun, or something has changed
+//	d.Detect(ctx, target, want) // reads what changed
+//
 // docs/drift.md describes the verdicts for users.
 package compare

@@ -648,3 +648,28 @@ func TestFenceIsAroundTheAccountOfTheDeployment(t *testing.T) {
 		t.Errorf("the fence is not around %s", want)
 	}
 }
+
+// What kspec may list it may also watch, or it would have to look at intervals.
+func TestWhatMayBeListedMayBeWatched(t *testing.T) {
+	listed := 0
+	for _, u := range overlay(t, nil, "../components/secrets") {
+		if u.GetKind() != "ClusterRole" {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &role); err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			if !slices.Contains(rule.Verbs, "list") {
+				continue
+			}
+			if listed++; !slices.Contains(rule.Verbs, "watch") {
+				t.Errorf("%s: %v may be listed, but not watched", role.Name, rule.Resources)
+			}
+		}
+	}
+	if listed == 0 {
+		t.Error("nothing may be listed")
+	}
+}

@@ -208,6 +208,86 @@ func TestAFailedRequestIsUnknownAndTheRestGoesOn(t *testing.T) {
 	}
 }
 
+// TestAFaultOnWhatWasInSyncIsNotDrift: what was decided before, or could be
+// decided by fields, is neither drift nor in sync when nothing of it can be read.
+func TestAFaultOnWhatWasInSyncIsNotDrift(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("faults-before")
+	var text string
+	for i := range 6 {
+		text += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d}\ndata: {v: x}\n", i)
+	}
+	want := desired(t, "faults-before", text)
+	w.deliver(want)
+	status := func(code int, reason string) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) { return answer(r, code, reason), nil }
+	}
+	noPage := func(r *http.Request) (*http.Response, error) {
+		resp := answer(r, 404, "")
+		resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader("404 page not found")), -1
+		return resp, nil
+	}
+	faults := map[string]func(*http.Request) (*http.Response, error){
+		"403": status(403, "Forbidden"), "429": status(429, "TooManyRequests"), "500": status(500, "InternalError"),
+		"503": status(503, "ServiceUnavailable"), "the kind is gone": noPage,
+		"the connection breaks": func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
+		"hangs": func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+	}
+	for name, fault := range faults {
+		for _, verbs := range [][]string{{"glance"}, {"glance", "list", "get"}} {
+			t.Run(name+" on "+strings.Join(verbs, ", "), func(t *testing.T) {
+				var broken atomic.Bool
+				d := detectorWith(t, compare.Options{Timeout: time.Second, Memory: compare.NoMemory()}, func(r *http.Request) (*http.Response, error) {
+					verb := verbOf(r)
+					if strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadata") {
+						verb = "glance"
+					}
+					if broken.Load() && strings.Contains(r.URL.Path, "/faults-before/configmaps") && slices.Contains(verbs, verb) {
+						return fault(r)
+					}
+					return nil, nil
+				})
+				look := func() kspec.Report {
+					rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return rep
+				}
+				if rep := look(); !rep.InSync() || rep.Coverage.DecidedBy[kspec.TierFields] != 6 {
+					t.Fatalf("without a fault: %v, %v", rep.Coverage.DecidedBy, lines(rep))
+				}
+				broken.Store(true)
+				rep := look()
+				unknown := 0
+				if len(verbs) > 1 {
+					unknown = 6
+				}
+				if len(rep.Findings) != 0 || len(rep.Unknown) != unknown {
+					t.Errorf("want %d unknown and nothing else, got %v", unknown, lines(rep))
+				}
+			})
+		}
+	}
+}
+
+func TestAnObjectOfAMegabyte(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("megabyte")
+	want := desired(t, "megabyte", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {v: "+strings.Repeat("x", 1_000_000)+"}\n")
+	w.deliver(want)
+	if rep := detect(t, want); !rep.InSync() {
+		t.Errorf("got %v", rep.Unknown)
+	}
+	w.raw("kubectl-edit", want.Objects[0].Unstructured, `[{"op":"replace","path":"/data/v","value":"y"}]`)
+	if rep := detect(t, want); len(rep.Findings) != 1 || len(rep.Findings[0].Message) > 500 {
+		t.Errorf("got %d findings", len(rep.Findings))
+	}
+}
+
 func TestAPassingFaultIsNotSeen(t *testing.T) {
 	want := configMaps(t, "passing", 4)
 	tests := map[string]struct {

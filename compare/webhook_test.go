@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,8 +64,10 @@ func TestMutatingWebhooks(t *testing.T) {
 	var n atomic.Int64
 	tests := map[string]struct {
 		patch func(dryRun bool, object map[string]any) string
-		edit  string
-		want  []string
+		// timeout is in seconds, 10 when 0.
+		timeout int
+		edit    string
+		want    []string
 	}{
 		"injects a sidecar": {
 			patch: func(_ bool, o map[string]any) string { return sidecar(o) },
@@ -107,6 +110,17 @@ func TestMutatingWebhooks(t *testing.T) {
 			edit: `[{"op":"replace","path":"/spec/replicas","value":4}]`,
 			want: []string{"Unknown Deployment: dry-run: internal error: Internal error occurred: failed calling webhook \"hook.example.com\""},
 		},
+		"hangs": {
+			patch: func(dryRun bool, _ map[string]any) string {
+				if dryRun {
+					time.Sleep(2 * time.Second)
+				}
+				return ""
+			},
+			timeout: 1,
+			edit:    `[{"op":"replace","path":"/spec/replicas","value":4}]`,
+			want:    []string{"Unknown Deployment: dry-run: internal error: Internal error occurred: failed calling webhook \"hook.example.com\""},
+		},
 		"fails, and fields tell enough": {
 			patch: func(dryRun bool, _ map[string]any) string {
 				if dryRun {
@@ -130,6 +144,10 @@ func TestMutatingWebhooks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			ns := strings.Trim("hook-"+notName.ReplaceAllString(strings.ToLower(name), "-"), "-")
+			timeout := 10
+			if tt.timeout > 0 {
+				timeout = tt.timeout
+			}
 			var calls atomic.Int64
 			server := httptest.NewTLSServer(webhook{t, tt.patch, &calls})
 			t.Cleanup(server.Close)
@@ -143,11 +161,12 @@ webhooks:
 - name: hook.example.com
   admissionReviewVersions: [v1]
   sideEffects: NoneOnDryRun
+  timeoutSeconds: %d
   clientConfig: {url: %q, caBundle: %s}
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}
   rules:
   - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
-`, ns, server.URL, base64.StdEncoding.EncodeToString(ca), ns))
+`, ns, timeout, server.URL, base64.StdEncoding.EncodeToString(ca), ns))
 			want := desired(t, ns, deployment)
 			for calls.Load() == 0 { // the API server hears of its webhooks a little later
 				probe := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}

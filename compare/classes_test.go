@@ -91,33 +91,43 @@ func lines(rep kspec.Report) []string {
 	return all
 }
 
-// detect looks in each way that there is, and holds that they agree: what is in
-// sync by fields is so by a dry run, and what is found by reading alone is
-// found by a dry run, too.
-func detect(t testing.TB, want kspec.Desired) kspec.Report {
+// lookWith looks at the cluster with the options.
+func lookWith(t testing.TB, c *compare.Cluster, o compare.Options, want kspec.Desired) kspec.Report {
 	t.Helper()
-	look := func(o compare.Options, c *compare.Cluster) kspec.Report {
-		o.Key, o.Now = kspec.NewSecret("test"), func() time.Time { return noon }
-		d := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), o)
-		rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rep
+	o.Key, o.Now = kspec.NewSecret("test"), func() time.Time { return noon }
+	d := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), o)
+	rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+	if err != nil {
+		t.Fatal(err)
 	}
-	rep := look(compare.Options{CrossCheckEvery: -1}, clusterOf(t, nil))
-	tried := look(compare.Options{CrossCheckEvery: 1}, clusterOf(t, nil))
-	if diff := cmp.Diff(lines(tried), lines(rep)); diff != "" || tried.Coverage.Disagreed > 0 {
-		t.Errorf("fields and dry runs disagree (-dry run +fields):\n%s", diff)
-	}
-	read := look(compare.Options{NoDryRun: true}, clusterOf(t, func(next http.RoundTripper) http.RoundTripper {
+	return rep
+}
+
+// readAlone looks without dry runs, and holds that none is sent.
+func readAlone(t testing.TB, want kspec.Desired) kspec.Report {
+	t.Helper()
+	c := clusterOf(t, func(next http.RoundTripper) http.RoundTripper {
 		return faulty{next, func(r *http.Request) (*http.Response, error) {
 			if r.Method != http.MethodGet {
 				t.Errorf("%s %s without a dry run", r.Method, r.URL)
 			}
 			return nil, nil
 		}}
-	}))
+	})
+	return lookWith(t, c, compare.Options{NoDryRun: true}, want)
+}
+
+// detect looks in each way that there is, and holds that they agree: what is in
+// sync by fields is so by a dry run, and what is found by reading alone is
+// found by a dry run, too.
+func detect(t testing.TB, want kspec.Desired) kspec.Report {
+	t.Helper()
+	rep := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: -1}, want)
+	tried := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: 1}, want)
+	if diff := cmp.Diff(lines(tried), lines(rep)); diff != "" || tried.Coverage.Disagreed > 0 {
+		t.Errorf("fields and dry runs disagree (-dry run +fields):\n%s", diff)
+	}
+	read := readAlone(t, want)
 	places := func(rep kspec.Report) (all []string) {
 		for _, f := range rep.Findings {
 			all = append(all, fmt.Sprintf("%s %s", f.Verdict, f.Object))

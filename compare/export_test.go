@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +18,14 @@ func InSync(want kspec.Object, live *unstructured.Unstructured, r Rules, with ..
 		with = checks()
 	}
 	return inSync(Look{Want: want, Live: live}, r, with)
+}
+
+// KnownDefaults are written as kind, field and value.
+func KnownDefaults() (all []string) {
+	for _, k := range knownDefaults() {
+		all = append(all, fmt.Sprint(k.kind, " ", k.field, " ", k.value))
+	}
+	return all
 }
 
 // Check is one condition of the tier of fields.

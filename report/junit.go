@@ -76,8 +76,10 @@ func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 		Name: clean(rep.Target), Time: fmt.Sprintf("%.3f", rep.Duration.Seconds()),
 		Timestamp: rep.StartedAt.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{
-			{"cluster", clean(rep.Cluster)}, {"revision", clean(rep.Revision.String())},
-			{"objects", fmt.Sprint(rep.Coverage.Objects)}, {"complete", fmt.Sprint(rep.Complete())},
+			{"cluster", clean(rep.Cluster)},
+			{"revision", clean(rep.Revision.String())},
+			{"objects", fmt.Sprint(rep.Coverage.Objects)},
+			{"complete", fmt.Sprint(rep.Complete())},
 		},
 	}
 	for _, f := range rep.Findings {

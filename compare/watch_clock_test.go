@@ -167,7 +167,7 @@ func TestAWatchIsReliedUponAsLongAsItGivesSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hearFrom(t, &oldServer{version: "5"})
 		for range 60 {
-			time.Sleep(59 * time.Second)
+			pass(59 * time.Second)
 			synctest.Wait()
 			if holds, reliable, age := h.holds(h.subject("5")); !holds || !reliable || age > time.Minute {
 				t.Fatalf("holds %v, reliable %v, %s old, want it to be and at most a minute old", holds, reliable, age)
@@ -180,11 +180,11 @@ func TestAWatchIsReliedUponAsLongAsItGivesSignsOfLife(t *testing.T) {
 			t.Error("what was decided about a version that was not heard of holds")
 		}
 		h.do(func() { h.silent = true })
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if _, reliable, age := h.holds(h.subject("5")); !reliable || age < time.Minute {
 			t.Errorf("after two silent minutes: reliable %v, %s old", reliable, age)
 		}
-		time.Sleep(time.Minute + time.Second)
+		pass(time.Minute + time.Second)
 		synctest.Wait()
 		if _, reliable, _ := h.holds(h.subject("5")); reliable {
 			t.Error("it is relied upon after three silent minutes")
@@ -195,7 +195,7 @@ func TestAWatchIsReliedUponAsLongAsItGivesSignsOfLife(t *testing.T) {
 			}
 			h.silent = false
 		})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		synctest.Wait()
 		if holds, reliable, _ := h.holds(h.subject("5")); !holds || !reliable {
 			t.Error("it is not relied upon once it speaks again")
@@ -206,11 +206,11 @@ func TestAWatchIsReliedUponAsLongAsItGivesSignsOfLife(t *testing.T) {
 func TestAnEventOnlyCountsForWhatCameBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hearFrom(t, &oldServer{version: "5"})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		told := h.told
 		h.events <- apiwatch.Event{Type: apiwatch.Modified, Object: partial("a", "9")}
 		h.events <- apiwatch.Event{Type: apiwatch.Modified, Object: partial("stranger", "10")}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for version, want := range map[string]bool{"5": false, "9": true, "10": false} {
 			if got, _, _ := h.holds(h.subject(version)); got != want {
 				t.Errorf("what was decided at %s holds: %v, want %v", version, got, want)
@@ -221,7 +221,7 @@ func TestAnEventOnlyCountsForWhatCameBeforeIt(t *testing.T) {
 		}
 		h.events <- apiwatch.Event{Type: apiwatch.Deleted, Object: partial("a", "11")}
 		h.events <- apiwatch.Event{Type: apiwatch.Added, Object: partial("a", "10")} // late
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if holds, _, _ := h.holds(h.subject("10")); holds {
 			t.Error("a deleted object is what it was")
 		}
@@ -234,13 +234,13 @@ func TestAnEventOnlyCountsForWhatCameBeforeIt(t *testing.T) {
 func TestDecisionsDoNotOutliveARestoredBackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hearFrom(t, &oldServer{version: "100"})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		old := h.subject("100")
 		h.do(func() { h.version = "90" })
 		h.events <- apiwatch.Event{Type: apiwatch.Error, Object: &apierrors.NewResourceExpired("gone").ErrStatus}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		h.events <- apiwatch.Event{Type: apiwatch.Modified, Object: partial("a", "100")}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if holds, reliable, _ := h.holds(old); holds || !reliable {
 			t.Errorf("a decision about 100 of before holds: %v, reliable: %v", holds, reliable)
 		}
@@ -253,7 +253,7 @@ func TestDecisionsDoNotOutliveARestoredBackup(t *testing.T) {
 func TestAClusterThatIsDownIsAskedLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hearFrom(t, &oldServer{version: "5", failure: errors.New("CANARY is down")})
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if _, reliable, _ := h.holds(h.subject("5")); reliable {
 			t.Error("a watch that never began is relied upon")
 		}
@@ -263,7 +263,7 @@ func TestAClusterThatIsDownIsAskedLessAndLess(t *testing.T) {
 			}
 			h.failure = nil
 		})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if holds, _, _ := h.holds(h.subject("5")); !holds || h.told == 0 {
 			t.Errorf("once it is up: holds %v, told %d times", holds, h.told)
 		}
@@ -282,7 +282,7 @@ func TestAWatchThatIsRefusedRests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := hearFrom(t, s)
-				time.Sleep(29 * time.Minute)
+				pass(29 * time.Minute)
 				if got := h.Stats().Watches[forbidden]; got != 1 || !h.refused(h.at) {
 					t.Errorf("watches are %v, want it forbidden", h.Stats().Watches)
 				}
@@ -295,7 +295,7 @@ func TestAWatchThatIsRefusedRests(t *testing.T) {
 				if n := strings.Count(h.log.String(), "cannot be watched"); n != 1 {
 					t.Errorf("logged %d times, want once:\n%s", n, h.log.String())
 				}
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				if holds, _, _ := h.holds(h.subject("5")); !holds {
 					t.Error("it was not tried again after half an hour")
 				}
@@ -320,7 +320,7 @@ func TestKindsOfManyNamespacesAreWatchedAtOnceUnlessThatIsForbidden(t *testing.T
 			t.Errorf("%d places, want one that is wide", len(places))
 		}
 		h.follow("prod", s.placed(), nil)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if places := s.placed(); len(places) != widest+1 {
 			t.Errorf("%d places, want one for each namespace once the wide one is forbidden", len(places))
 		}
@@ -394,4 +394,10 @@ func TestAWatchKeepsLittleOfAnObject(t *testing.T) {
 		t.Errorf("a watch keeps %d bytes for each object, want at most %d", kept, most)
 	}
 	runtime.KeepAlive(live)
+}
+
+// pass lets time pass, and whatever is to happen then.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"runtime/debug"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,6 +50,7 @@ type Cluster struct {
 	metadata  metadata.Interface
 	discovery discovery.DiscoveryInterface
 	mapper    meta.RESTMapper
+	limiter   *limiter
 }
 
 // NewCluster returns the cluster behind cfg, which is copied. It sends nothing
@@ -63,8 +66,9 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 	if cfg.WarningHandler == nil && cfg.WarningHandlerWithContext == nil {
 		cfg.WarningHandler = rest.NoWarnings{} // of a dry run, about what others wrote
 	}
-	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return fence{next} })
-	c := &Cluster{name: name}
+	cfg.DisableCompression = cfg.DisableCompression || near(cfg.Host)
+	c := &Cluster{name: name, limiter: newLimiter()}
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return fence{ear{next, c.limiter}} })
 	http, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
@@ -82,6 +86,17 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
 	return c, nil
+}
+
+// near reports whether the API server is on this machine or in its network. The
+// server then needs longer to compress an answer than the network to carry it.
+func near(host string) bool {
+	u, err := url.Parse(host)
+	if err != nil || u.Host == "" {
+		u = &url.URL{Host: host}
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && (ip.IsLoopback() || ip.IsPrivate())
 }
 
 // Name returns the name that the cluster was given.

@@ -14,7 +14,7 @@ import (
 // look would go there. The items that someone wants are then decoded, several
 // at a time.
 
-var errNoList = errors.New("the answer is no list")
+var errNoList = errors.New("the answer is no list of objects")
 
 // page is a part of a list as the API server wrote it.
 type page struct {
@@ -78,6 +78,9 @@ func decode(object []byte, apiVersion, kind string) (*unstructured.Unstructured,
 	u := &unstructured.Unstructured{}
 	if err := json.Unmarshal(object, &u.Object); err != nil {
 		return nil, err
+	}
+	if u.Object == nil {
+		return nil, errNoList
 	}
 	u.Object["apiVersion"], u.Object["kind"] = apiVersion, kind
 	return u, nil

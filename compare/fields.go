@@ -64,6 +64,9 @@ func inSync(l Look, r Rules, checks []check) bool {
 		return false // people's names are not trusted there
 	}
 	f := &byFields{want: l.Want, live: l.Live.Object}
+	if f.want.GetKind() == "NetworkPolicy" { // applied as a whole, so that Git never has its defaults
+		f.want.Unstructured = withDefaults(f.want.Unstructured)
+	}
 	return f.open(r) && !slices.ContainsFunc(checks, func(holds check) bool { return !holds(f) })
 }
 

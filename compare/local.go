@@ -111,6 +111,8 @@ func withDefaults(u *unstructured.Unstructured) *unstructured.Unstructured {
 		defaultAdmission(u)
 	case "rbac.authorization.k8s.io":
 		defaultRBAC(u)
+	case "networking.k8s.io":
+		defaultPorts(u)
 	}
 	return u
 }
@@ -143,6 +145,16 @@ func defaultRBAC(u *unstructured.Unstructured) {
 	for _, subject := range mapsIn(u.Object["subjects"]) {
 		if subject["kind"] == "User" || subject["kind"] == "Group" {
 			setDefault(subject, "apiGroup", group)
+		}
+	}
+}
+
+// defaultPorts is for a NetworkPolicy, whose rules are applied as a whole.
+func defaultPorts(policy *unstructured.Unstructured) {
+	spec, _ := policy.Object["spec"].(map[string]any)
+	for _, rule := range append(mapsIn(spec["ingress"]), mapsIn(spec["egress"])...) {
+		for _, port := range mapsIn(rule["ports"]) {
+			setDefault(port, "protocol", "TCP")
 		}
 	}
 }

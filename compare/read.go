@@ -101,7 +101,7 @@ func remaining(l metav1.ListInterface) int64 {
 // glimpse compares the metadata of one object with what is remembered.
 func (s *sweep) glimpse(ctx context.Context, o *subject) {
 	s.gets.Add(1)
-	_ = s.ask(ctx, func(ctx context.Context) error { // what is not noticed is read
+	_ = s.inTurn(ctx, func(ctx context.Context) error { // what is not noticed is read
 		m, err := s.cluster.getMetadata(ctx, o.at, o.id.Name)
 		if err == nil && m.DeletionTimestamp == nil && o.recalled(string(m.UID), m.ResourceVersion) {
 			s.progress(1)
@@ -362,7 +362,7 @@ func (o *subject) observe(live *unstructured.Unstructured) {
 
 func (s *sweep) fetch(ctx context.Context, at endpoint, name string) (live *unstructured.Unstructured, err error) {
 	s.gets.Add(1)
-	err = s.ask(ctx, func(ctx context.Context) error {
+	err = s.inTurn(ctx, func(ctx context.Context) error {
 		live, err = s.cluster.get(ctx, at, name)
 		return err
 	})

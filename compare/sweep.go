@@ -156,6 +156,19 @@ func (s *sweep) ask(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
+// inTurn is ask when the server takes one request more.
+func (s *sweep) inTurn(ctx context.Context, f func(context.Context) error) error {
+	l, answered := s.cluster.limiter, false
+	if err := l.enter(ctx, s.Workers); err != nil {
+		return err
+	}
+	start := time.Now()
+	defer func() { l.leave(time.Since(start), s.Workers, answered) }()
+	err := s.ask(ctx, f)
+	answered = err == nil
+	return err
+}
+
 // each calls f for all subjects, Workers at a time.
 func (s *sweep) each(ctx context.Context, subjects []*subject, f func(context.Context, *subject)) {
 	var g errgroup.Group
@@ -230,7 +243,7 @@ func (o *subject) place(m *meta.RESTMapping, err error) {
 
 func (s *sweep) dryRun(ctx context.Context, o *subject, p patch) (reply *unstructured.Unstructured, err error) {
 	s.patches.Add(1)
-	err = s.ask(ctx, func(ctx context.Context) error {
+	err = s.inTurn(ctx, func(ctx context.Context) error {
 		reply, err = s.cluster.dryRun(ctx, o.at, o.want.GetName(), p)
 		return err
 	})

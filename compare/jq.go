@@ -138,8 +138,9 @@ func tame(q *gojq.Query) bool {
 	switch q.Op {
 	case 0, gojq.OpPipe, gojq.OpComma, gojq.OpEq, gojq.OpNe, gojq.OpGt, gojq.OpLt, gojq.OpGe, gojq.OpLe, gojq.OpAnd, gojq.OpOr, gojq.OpAlt:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func tameTerm(t *gojq.Term) bool {

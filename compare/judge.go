@@ -94,7 +94,7 @@ func (s *sweep) judgeStrange(o *subject) {
 // attempt judges the observation of o. It returns false when the observation
 // was out of date.
 func (s *sweep) attempt(ctx context.Context, o *subject) bool {
-	o.engine = s.rule(o)
+	o.engine = s.rule(ctx, o)
 	look := Look{Want: o.want, Live: o.live, engine: o.engine}
 	switch {
 	case o.engine.excused(o):

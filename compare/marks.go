@@ -3,7 +3,9 @@ package compare
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,13 +36,16 @@ type ruling struct {
 	// certain; both may be nil.
 	unit, deployer *unit
 	exceptions     []exception
+	// ask evaluates an expression of an exception.
+	ask func(*query, any) ([]kspec.Path, error)
 	// blind says why a difference may be one that the engine leaves alone.
 	blind string
 }
 
 // rule returns what the engine is told about o.
-func (s *sweep) rule(o *subject) *ruling {
+func (s *sweep) rule(ctx context.Context, o *subject) *ruling {
 	r := &ruling{engine: engineOf(s.target, o.want), unit: s.unitOf(o), deployer: s.engine.deployers[s.folderOf(o.want)]}
+	r.ask = func(q *query, doc any) ([]kspec.Path, error) { return q.places(ctx, doc) }
 	if o.want.Unit.Name == "" && r.unit == nil {
 		r.unit = r.deployer
 	}
@@ -66,8 +71,9 @@ func (r *ruling) excused(o *subject) bool {
 			slices.Contains(how, "ignore") || slices.Contains(how, "ifnotpresent") && o.live != nil
 	case kspec.ArgoCD:
 		return isHook(annotations)
+	default:
+		return false
 	}
-	return false
 }
 
 // merges reports whether Git tells Flux to keep what others add.
@@ -83,8 +89,9 @@ func optOuts(e kspec.Engine) []string {
 		return []string{fluxReconcile, fluxSSA, fluxPrune}
 	case kspec.ArgoCD:
 		return []string{argoSync, argoCompare}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // optedOut returns the marks that tell the engine to look away and that Git
@@ -125,6 +132,7 @@ func (v *view) lookedAway() string {
 		if strings.Contains(a[argoSync], "ApplyOutOfSyncOnly") || strings.Contains(a[argoCompare], "IgnoreExtraneous") {
 			return argoCompare
 		}
+	default:
 	}
 	return ""
 }
@@ -245,7 +253,7 @@ func (v *view) leftAlone(doc map[string]any) (all []kspec.Path, err error) {
 			if plain == nil {
 				plain = plainJSON(doc)
 			}
-			places, err := q.places(context.Background(), plain)
+			places, err := v.engine.ask(q, plain)
 			if err != nil {
 				return nil, err
 			}
@@ -264,27 +272,23 @@ func pruned(v any, at kspec.Path) any {
 	if len(at) == 0 {
 		return nil
 	}
+	field, rest := at[0].Field, at[1:]
 	switch v := v.(type) {
 	case map[string]any:
-		sub, ok := v[at[0].Field]
+		sub, ok := v[field]
 		if !ok {
 			return v
 		}
-		m := make(map[string]any, len(v))
-		for k, field := range v {
-			m[k] = field
-		}
-		if delete(m, at[0].Field); len(at) > 1 {
-			m[at[0].Field] = pruned(sub, at[1:])
+		m := maps.Clone(v)
+		if delete(m, field); len(rest) > 0 {
+			m[field] = pruned(sub, rest)
 		}
 		return m
 	case []any:
-		for i := range v {
-			if fmt.Sprint(i) == at[0].Field {
-				l := slices.Clone(v)
-				l[i] = pruned(v[i], at[1:]) // nil keeps the place of the others
-				return l
-			}
+		if i, err := strconv.Atoi(field); err == nil && i >= 0 && i < len(v) {
+			l := slices.Clone(v)
+			l[i] = pruned(v[i], rest) // nil keeps the place of the others
+			return l
 		}
 	}
 	return v

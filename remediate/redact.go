@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/cloudcwfranck/kspec"
-	"github.com/cloudcwfranck/kspec/remediate/internal/yamledit"
+	"github.com/cloudcwfranck/kspec/internal/yamledit"
 )
 
 // hidden stands in a diff for a value that must not be shown.

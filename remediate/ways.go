@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/cloudcwfranck/kspec"
-	"github.com/cloudcwfranck/kspec/remediate/internal/yamledit"
+	"github.com/cloudcwfranck/kspec/internal/yamledit"
 )
 
 // errNotHere says that a way does not fit a field. It is never shown when

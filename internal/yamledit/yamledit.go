@@ -139,6 +139,22 @@ func (d *Doc) Delete(path kspec.Path) error {
 	}, func(root *yaml.Node) error { return deleteNode(root, path) })
 }
 
+// Rename gives the key at path another name. That nothing is there, or that the
+// name is taken, is an error.
+func (d *Doc) Rename(path kspec.Path, name string) error {
+	return d.edit(path, func(spots []spot, rest kspec.Path) (splice, error) {
+		if len(rest) > 0 || len(spots) == 0 {
+			return splice{}, fmt.Errorf("%w: there is nothing at %s", ErrRefused, path)
+		}
+		key, err := spots[len(spots)-1].key()
+		if err != nil {
+			return splice{}, err
+		}
+		text, err := d.block(quotedLike(key, scalar(name)), 0)
+		return splice{d.start(key), d.end(key), text}, err
+	}, func(root *yaml.Node) error { return renameNode(root, path, name) })
+}
+
 // Get returns the node at path, or nil.
 func (d *Doc) Get(path kspec.Path) *yaml.Node {
 	if d.root == nil {
@@ -232,6 +248,13 @@ type spot struct {
 }
 
 func (s spot) value() *yaml.Node { return s.parent.Content[s.i] }
+
+func (s spot) key() (*yaml.Node, error) {
+	if s.parent.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("%w: a list item has no name", ErrRefused)
+	}
+	return s.parent.Content[s.i-1], nil
+}
 
 // locate walks down path as far as it leads and returns the places it passed
 // and the steps that remain. It refuses to pass an alias, an anchor, a tag or a

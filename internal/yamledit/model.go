@@ -185,6 +185,23 @@ func deleteNode(root *yaml.Node, path kspec.Path) error {
 	return nil
 }
 
+// renameNode is Rename on nodes instead of text.
+func renameNode(root *yaml.Node, path kspec.Path, name string) error {
+	spots, _, err := locate(root, path)
+	if err != nil {
+		return err
+	}
+	s := spots[len(spots)-1]
+	if i, _ := field(s.parent, kspec.Step{Field: name}); i >= 0 {
+		return fmt.Errorf("%w: there is a %s already", ErrRefused, name)
+	}
+	key, err := s.key()
+	if err == nil {
+		*key = *scalar(name)
+	}
+	return err
+}
+
 // same reports whether two nodes mean the same, however they are written.
 func same(a, b *yaml.Node) bool {
 	if a == nil || b == nil {

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
-	"github.com/cloudcwfranck/kspec/remediate/internal/yamledit"
+	"github.com/cloudcwfranck/kspec/internal/yamledit"
 )
 
 const deployment = `# the web front
@@ -346,4 +346,35 @@ func decode(s string) (any, error) {
 	var v any
 	err := yaml.Unmarshal([]byte(s), &v)
 	return v, err
+}
+
+func TestRenameKeepsAllButTheKey(t *testing.T) {
+	for _, tc := range []struct{ path, name, want string }{
+		{"/a", "b", "# top\nb: # side\n  - 1\n\"q\": {x: 1, y: 2}\n"},
+		{"/q", "r", "# top\na: # side\n  - 1\n\"r\": {x: 1, y: 2}\n"},
+		{"/q/x", "on", "# top\na: # side\n  - 1\n\"q\": {\"on\": 1, y: 2}\n"},
+		{"/q/x", "y", ""}, // taken
+		{"/q/z", "w", ""}, // not there
+		{"/a/0", "w", ""}, // not a key
+		{"", "w", ""},
+	} {
+		f, err := yamledit.Parse([]byte("# top\na: # side\n  - 1\n\"q\": {x: 1, y: 2}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := kspec.ParsePath(tc.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.Docs[0].Rename(path, tc.name)
+		if tc.want == "" {
+			if !errors.Is(err, yamledit.ErrRefused) {
+				t.Errorf("%s to %s: error %v, want it refused", tc.path, tc.name, err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tc.want, string(f.Bytes())); err != nil || diff != "" {
+			t.Errorf("%s to %s: %v\n%s", tc.path, tc.name, err, diff)
+		}
+	}
 }

@@ -33,10 +33,10 @@ type Check = check
 
 // Mutants are tiers of fields that each have a defect.
 func Mutants() map[string][]Check {
-	real := checks()
-	without := func(i int) []Check { return slices.Delete(slices.Clone(real), i, i+1) }
+	all := checks()
+	without := func(i int) []Check { return slices.Delete(slices.Clone(all), i, i+1) }
 	instead := func(graft func(want, live any) any) []Check {
-		return slices.Replace(slices.Clone(real), 0, 1, func(f *byFields) bool {
+		return slices.Replace(slices.Clone(all), 0, 1, func(f *byFields) bool {
 			g := *f
 			g.want.Unstructured = &unstructured.Unstructured{Object: graft(f.want.Object, f.live).(map[string]any)}
 			ok := g.holds()
@@ -50,8 +50,8 @@ func Mutants() map[string][]Check {
 		"forgets what Git dropped":      without(1),
 		"does not ask what people did":  without(2),
 		"does not read the notes":       without(3),
-		"leaves metadata out":           slices.Replace(slices.Clone(real), 2, 3, leftAloneBelow("metadata")),
-		"trusts people with the fields": slices.Replace(slices.Clone(real), 2, 3, leftAloneBelow("spec", "data", "rules")),
+		"leaves metadata out":           slices.Replace(slices.Clone(all), 2, 3, leftAloneBelow("metadata")),
+		"trusts people with the fields": slices.Replace(slices.Clone(all), 2, 3, leftAloneBelow("spec", "data", "rules")),
 	}
 }
 

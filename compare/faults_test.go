@@ -219,17 +219,17 @@ func TestAFaultOnWhatWasInSyncIsNotDrift(t *testing.T) {
 	}
 	want := desired(t, "faults-before", text)
 	w.deliver(want)
-	status := func(code int, reason string) func(*http.Request) (*http.Response, error) {
-		return func(r *http.Request) (*http.Response, error) { return answer(r, code, reason), nil }
-	}
 	noPage := func(r *http.Request) (*http.Response, error) {
 		resp := answer(r, 404, "")
 		resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader("404 page not found")), -1
 		return resp, nil
 	}
 	faults := map[string]func(*http.Request) (*http.Response, error){
-		"403": status(403, "Forbidden"), "429": status(429, "TooManyRequests"), "500": status(500, "InternalError"),
-		"503": status(503, "ServiceUnavailable"), "the kind is gone": noPage,
+		"403":                   func(r *http.Request) (*http.Response, error) { return answer(r, 403, "Forbidden"), nil },
+		"429":                   func(r *http.Request) (*http.Response, error) { return answer(r, 429, "TooManyRequests"), nil },
+		"500":                   func(r *http.Request) (*http.Response, error) { return answer(r, 500, "InternalError"), nil },
+		"503":                   func(r *http.Request) (*http.Response, error) { return answer(r, 503, "ServiceUnavailable"), nil },
+		"the kind is gone":      func(r *http.Request) (*http.Response, error) { return noPage(r) },
 		"the connection breaks": func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
 		"hangs": func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()

@@ -202,6 +202,7 @@ type thing struct {
 }
 
 func newProperty(t *testing.T, copies int) *property {
+	t.Helper()
 	seed := uint64(1)
 	if s := os.Getenv("KSPEC_SEED"); s != "" {
 		var err error
@@ -215,7 +216,7 @@ func newProperty(t *testing.T, copies int) *property {
 	w.do(applier, "apply", parcels)
 	c := clusterOf(t, nil)
 	p := &property{
-		world: w, random: rand.New(rand.NewPCG(seed, 0)), caught: map[string]bool{}, //nolint:gosec // to be repeatable
+		world: w, random: rand.New(rand.NewPCG(seed, 0)), caught: map[string]bool{},
 		rules: compare.Rules{ByPerson: func(m string) bool { return strings.HasPrefix(m, "kubectl") }, Now: noon},
 		detector: compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }),
 			compare.Options{CrossCheckEvery: 1}),
@@ -226,7 +227,7 @@ func newProperty(t *testing.T, copies int) *property {
 			u.SetName(fmt.Sprintf("%s-%d", u.GetName(), i))
 			th := &thing{
 				Unstructured: u, first: u, manager: applier,
-				random: rand.New(rand.NewPCG(seed, uint64(len(p.things)+1))), //nolint:gosec // to be repeatable
+				random: rand.New(rand.NewPCG(seed, uint64(len(p.things)+1))),
 			}
 			if i%4 == 3 {
 				th.manager = "argocd-controller"

@@ -18,7 +18,7 @@ import (
 
 // readOnly judges without a dry run an object that is not in sync for certain.
 func (s *sweep) readOnly(o *subject) {
-	v, err := open(Look{Want: o.want, Live: o.live}, s.rules)
+	v, err := open(Look{Want: o.want, Live: o.live, engine: o.engine}, s.rules)
 	if err != nil {
 		o.unknown, o.lasting = scrub(err.Error()), true
 		return
@@ -59,8 +59,14 @@ type told struct {
 
 // withoutDryRun returns the differences of a view without a reply.
 func (v *view) withoutDryRun() []told {
-	changed := told{verdict: kspec.Changed}
-	for _, d := range v.changed() {
+	changed, conflict := told{verdict: kspec.Changed}, told{verdict: kspec.OwnerConflict, certain: v.foreignMarks()}
+	rest, contested := v.contested(v.changed())
+	for _, d := range contested {
+		if !meansSame(v.Want.ID(), d) {
+			conflict.certain = append(conflict.certain, d)
+		}
+	}
+	for _, d := range rest {
 		switch byApplier := d.owner.applies(v.Want.FieldManager); {
 		case meansSame(v.Want.ID(), d):
 		case d.live != nil && !byApplier && d.owner.manager != "" && v.ByPerson(d.owner.manager):
@@ -79,7 +85,7 @@ func (v *view) withoutDryRun() []told {
 			extra.open = append(extra.open, d)
 		}
 	}
-	return []told{changed, extra}
+	return []told{changed, conflict, extra}
 }
 
 // isPlain reports whether the server has nothing to do with what stands at a

@@ -38,19 +38,21 @@ func TestTheBenchRunsAndItsRowsAreWhatOthersRead(t *testing.T) {
 		switch {
 		case r["tool"] == "ssa-diff" && (patches != 60 || asked["get"].(float64) != 60):
 			t.Errorf("ssa asks twice for each of 60 objects, counted %v", asked)
+		case r["look"] == "watch" && lists != 0:
+			t.Errorf("a look at a change lists nothing, counted %v", asked)
 		case r["look"] == "second" && (patches != 0 || lists == 0):
 			t.Errorf("a second look lists and dry-runs nothing, counted %v", asked)
 		}
 	}
 	want := []string{
-		"in-sync first kspec", "in-sync second kspec", "in-sync first ssa-diff",
-		"1% first kspec", "1% second kspec", "1% first ssa-diff",
-		"5% first kspec", "5% second kspec", "5% first ssa-diff",
+		"in-sync first kspec", "in-sync second kspec", "in-sync watch kspec", "in-sync first ssa-diff",
+		"1% first kspec", "1% second kspec", "1% watch kspec", "1% first ssa-diff",
+		"5% first kspec", "5% second kspec", "5% watch kspec", "5% first ssa-diff",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
-	for _, text := range []string{"× kspec", "ssa-diff", "in-sync, second look, rendering"} {
+	for _, text := range []string{"× kspec", "ssa-diff", "in-sync, second look, rendering", "in-sync, under watch"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("the table does not say %q:\n%s", text, out.String())
 		}

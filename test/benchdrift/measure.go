@@ -93,7 +93,7 @@ func (b *bench) set(ctx context.Context, percent int) error {
 	if percent > 0 {
 		name = fmt.Sprintf("%d%%", percent)
 	}
-	for _, step := range []func(context.Context, string) error{b.kspec, b.endToEnd, b.ssa, b.kubectl} {
+	for _, step := range []func(context.Context, string) error{b.kspec, b.watch, b.endToEnd, b.ssa, b.kubectl} {
 		if err := step(ctx, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

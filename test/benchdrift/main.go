@@ -13,6 +13,9 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/go-logr/logr"
+	crlog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/cloudcwfranck/kspec/test/kube"
 )
 
@@ -45,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	crlog.SetLogger(logr.Discard()) // or controller-runtime warns that nobody did
 	cluster, err := kube.New()
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ var _ Clusters = ClustersFunc(nil)
 // other request through. It may be shared.
 type Cluster struct {
 	name      string
+	address   string // tells it from others of that name
 	client    dynamic.Interface
 	metadata  metadata.Interface
 	discovery discovery.DiscoveryInterface
@@ -67,7 +68,7 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 		cfg.WarningHandler = rest.NoWarnings{} // of a dry run, about what others wrote
 	}
 	cfg.DisableCompression = cfg.DisableCompression || near(cfg.Host)
-	c := &Cluster{name: name, limiter: newLimiter()}
+	c := &Cluster{name: name, address: cfg.Host + cfg.APIPath, limiter: newLimiter()}
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return fence{ear{next, c.limiter}} })
 	http, err := rest.HTTPClientFor(cfg)
 	if err != nil {

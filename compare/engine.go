@@ -140,11 +140,11 @@ func compareRefs(a, b kspec.UnitRef) int {
 }
 
 // discover reads the units whose marks the live objects carry, where the target
-// names none.
-func (s *sweep) discover(ctx context.Context) {
+// names none. It reports whether more is known of them than was.
+func (s *sweep) discover(ctx context.Context) bool {
 	e := s.target.Delivery.Engine
 	if e != kspec.Flux && e != kspec.ArgoCD {
-		return
+		return false
 	}
 	refs := map[kspec.UnitRef]bool{}
 	for _, o := range s.subjects {
@@ -158,8 +158,10 @@ func (s *sweep) discover(ctx context.Context) {
 			s.meetUnit(ctx, e, ref, false)
 		}
 	}
+	before := s.engine.told
 	s.assign()
 	s.rememberUnits()
+	return s.engine.told != before
 }
 
 // meetUnit reads one unit, once.
@@ -232,6 +234,7 @@ func (s *sweep) assign() {
 	for _, ref := range slices.SortedFunc(maps.Keys(s.engine.units), compareRefs) {
 		all = append(all, s.engine.units[ref].digest())
 	}
+	clear(s.epochOfKey)
 	s.engine.told = kspec.Digest{}
 	if len(all) > 0 {
 		s.engine.told = digest(all)
@@ -296,29 +299,29 @@ type epochKey struct {
 // epochOf is the epoch of a decision about o.
 func (s *sweep) epochOf(ctx context.Context, o *subject, withFindings bool) kspec.Digest {
 	key := epochKey{gvr: o.at.gvr, withFindings: withFindings, unit: o.want.Unit}
-	if key.unit.Name != "" {
+	if !s.engine.told.IsZero() {
 		key.folder = s.folderOf(o.want)
 	}
 	e, ok := s.epochOfKey[key]
 	if !ok {
-		e = s.newEpochOf(ctx, o, withFindings)
+		e = s.newEpochOf(ctx, key)
 		s.epochOfKey[key] = e
 	}
 	return e
 }
 
-func (s *sweep) newEpochOf(ctx context.Context, o *subject, withFindings bool) kspec.Digest {
-	e := s.epochs(ctx).of(o.at.gvr, withFindings)
-	if s.engine.told.IsZero() {
+func (s *sweep) newEpochOf(ctx context.Context, k epochKey) kspec.Digest {
+	e, told := s.epochs(ctx).of(k.gvr, k.withFindings), s.engine.told
+	if told.IsZero() {
 		return e
 	}
-	if o.want.Unit.Name != "" {
-		return digest(e, s.engine.units[o.want.Unit].digest(), s.engine.deployers[s.folderOf(o.want)].digest())
+	if k.unit.Name != "" {
+		told = s.engine.units[k.unit].digest()
 	}
-	return digest(e, s.engine.told)
+	return digest(e, told, s.engine.deployers[k.folder].digest())
 }
 
-// text returns the string in a map, "" when it is none.
+// textIn returns the string in a map, "" when it is none.
 func textIn(m map[string]any, fields ...string) string {
 	v, _, _ := unstructured.NestedFieldNoCopy(m, fields...)
 	s, _ := v.(string)

@@ -613,6 +613,46 @@ func TestTheApplicationIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestAnApplicationThatIsFoundIsReadAgain has one that only the marks of live
+// objects name, which a new process meets after it recalled what was decided.
+func TestAnApplicationThatIsFoundIsReadAgain(t *testing.T) {
+	const ignoring = "{spec: {source: {repoURL: r, path: apps/web}, ignoreDifferences: [{kind: ConfigMap, jsonPointers: [/data/colour]}]}}"
+	w := under(t, kspec.ArgoCD, ignoring, false, settings)
+	w.do("kubectl-edit", "patch", asText(t, edited(w.object("settings", ""), "red")))
+	notes := &notebook{}
+	look := func() kspec.Report {
+		return w.detectBy(detectorWith(t, compare.Options{Memory: notes}, func(*http.Request) (*http.Response, error) { return nil, nil }))
+	}
+	for process := range 3 {
+		if rep := look(); len(rep.Findings) != 0 || rep.Coverage.Suppressed != 1 {
+			t.Fatalf("process %d: want it suppressed, got %q and %+v", process, lines(rep), rep.Coverage)
+		}
+	}
+	w.unit(argoUnit)
+	if got := lines(look()); len(got) != 1 {
+		t.Errorf("want one difference once nothing excuses it, got %q", got)
+	}
+}
+
+// TestAnApplicationThatIsNewExcusesAtOnce has a decision about one object that
+// no mark was on, and an Application that another object tells of.
+func TestAnApplicationThatIsNewExcusesAtOnce(t *testing.T) {
+	w := under(t, kspec.ArgoCD, argoUnit, false, settings+"\n---\n"+strings.Replace(settings, "settings", "unmarked", 1))
+	for _, o := range w.want.Objects { // nothing tells of the unit
+		w.raw("argocd-controller", o.Unstructured, `[{"op":"remove","path":"/metadata/annotations"}]`)
+	}
+	w.do("kubectl-edit", "patch", asText(t, edited(w.object("unmarked", ""), "red")))
+	d := detectorWith(t, compare.Options{Memory: compare.NoMemory()}, func(*http.Request) (*http.Response, error) { return nil, nil })
+	if got := lines(w.detectBy(d)); len(got) != 1 {
+		t.Fatalf("want one difference, got %q", got)
+	}
+	w.unit("{spec: {source: {repoURL: r, path: apps/web}, ignoreDifferences: [{kind: ConfigMap, jsonPointers: [/data/colour]}]}}")
+	w.applyMarked(w.want.Objects[0].Unstructured)
+	if rep := w.detectBy(d); len(rep.Findings) != 0 || rep.Coverage.Suppressed != 1 {
+		t.Errorf("want it suppressed, got %q and %+v", lines(rep), rep.Coverage)
+	}
+}
+
 // TestUnitsThatCannotBeRead has faults of the one request for a unit.
 func TestUnitsThatCannotBeRead(t *testing.T) {
 	tests := map[string]struct {

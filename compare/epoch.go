@@ -3,13 +3,17 @@ package compare
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -17,7 +21,11 @@ import (
 )
 
 // epochs tell apart everything besides the two objects that a decision follows
-// from.
+// from. Not in them is what only lets a decision be made or not: the right to
+// dry-run, and validating admission, of which the refusal is no decision; nor
+// is an account in an audit log, which is joined to what was decided. What
+// nobody can see, such as what a webhook is programmed to do, is why decisions
+// age.
 type epochs struct {
 	base kspec.Digest
 	key  kspec.Digest
@@ -58,15 +66,22 @@ func (s *sweep) newEpochs(ctx context.Context) *epochs {
 	}
 	var mutating []string
 	for _, kind := range mutatingKinds() {
-		s.versions(ctx, kind, func(name, version string) {
+		err = errors.Join(err, s.versions(ctx, kind, func(name, version string) {
 			mutating = append(mutating, kind.Kind+" "+name+" "+version)
-		})
+		}))
 	}
 	slices.Sort(mutating)
-	s.versions(ctx, definitionKind(), func(name, version string) {
+	err = errors.Join(err, s.versions(ctx, definitionKind(), func(name, version string) {
 		e.definitions[name] = version
-	})
-	e.base = digest(version(), s.People, s.NoDryRun, s.Machines, string(drift), active, strings.Join(mutating, "\n"))
+	}))
+	if err != nil { // nobody knows what has changed: nothing holds, now or later
+		s.Log.WarnContext(ctx, "what decisions follow from cannot be listed, deciding anew", "target", s.target, "error", scrub(err.Error()))
+		mutating = []string{rand.Text()}
+	}
+	e.base = digest(
+		version(), s.cluster.address, s.People, s.NoDryRun, s.Machines, s.target.Delivery.Engine, string(drift), active,
+		strings.Join(mutating, "\n"),
+	)
 	return e
 }
 
@@ -86,12 +101,12 @@ func definitionKind() schema.GroupKind {
 }
 
 // endpointOf returns where the objects of a kind without namespaces are.
-func (s *sweep) endpointOf(kind schema.GroupKind) (endpoint, bool) {
+func (s *sweep) endpointOf(kind schema.GroupKind) (endpoint, error) {
 	m, err := s.cluster.mapper.RESTMapping(kind)
 	if err != nil {
-		return endpoint{}, false
+		return endpoint{}, err
 	}
-	return endpoint{gvr: m.Resource}, true
+	return endpoint{gvr: m.Resource}, nil
 }
 
 // epochOf returns what an epoch counts of an object.
@@ -100,22 +115,23 @@ func epochOf(m *metav1.PartialObjectMetadata) string {
 }
 
 // versions calls visit with the name and the generation of every object of a
-// kind without namespaces. What cannot be listed does not count.
-func (s *sweep) versions(ctx context.Context, kind schema.GroupKind, visit func(name, version string)) {
-	at, ok := s.endpointOf(kind)
-	if !ok {
-		return
-	}
-	if heard, ok := s.heardVersions(at); ok {
-		for name, version := range heard {
-			visit(name, version)
+// kind without namespaces. What the cluster does not have or show does not
+// count; an error says that this look failed where another may not.
+func (s *sweep) versions(ctx context.Context, kind schema.GroupKind, visit func(name, version string)) error {
+	at, err := s.endpointOf(kind)
+	if err == nil {
+		if heard, ok := s.heardVersions(at); ok {
+			for name, version := range heard {
+				visit(name, version)
+			}
+			return nil
 		}
-		return
+		err = s.glance(ctx, at, func(o *metav1.PartialObjectMetadata) { visit(o.Name, epochOf(o)) })
 	}
-	err := s.glance(ctx, at, func(o *metav1.PartialObjectMetadata) { visit(o.Name, epochOf(o)) })
-	if err != nil {
-		s.Log.DebugContext(ctx, "kind not listed", "kind", kind.String(), "error", err)
+	if meta.IsNoMatchError(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return nil
 	}
+	return err
 }
 
 // digest returns the digest of values that fmt spells out whole.

@@ -77,20 +77,6 @@ func essence(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{"metadata": meta}}
 }
 
-// judgeStrange is for an object of a kind that the cluster does not know: it
-// is missing when Git is about to define the kind.
-func (s *sweep) judgeStrange(o *subject) {
-	id := o.id
-	switch crd := s.definition(id); {
-	case crd != nil && crd.read && crd.live == nil:
-		o.decided(kspec.TierFields, 0, s.rules.missing(o.want, id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
-	case crd != nil && crd.unknown == "" && crd.read:
-		o.unknown = noKind(id) + ", which its CustomResourceDefinition in Git defines"
-	default:
-		o.unknown = noKind(id)
-	}
-}
-
 // attempt judges the observation of o. It returns false when the observation
 // was out of date.
 func (s *sweep) attempt(ctx context.Context, o *subject) bool {

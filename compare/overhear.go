@@ -31,7 +31,7 @@ func (s *sweep) follow() {
 	}
 	var epochs []earshot
 	for _, kind := range append(mutatingKinds(), definitionKind()) {
-		if at, ok := s.endpointOf(kind); ok {
+		if at, err := s.endpointOf(kind); err == nil {
 			epochs = append(epochs, earshot{cluster: s.cluster, at: at})
 		}
 	}

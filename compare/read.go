@@ -38,7 +38,7 @@ func (s *sweep) compareNotes(ctx context.Context, before map[kspec.ObjectID]past
 	for _, o := range s.subjects {
 		p, ok := before[o.id]
 		if ok && o.known && o.unknown == "" && p.want == o.digest() && !s.stale(p, s.rules.Now) &&
-			p.epoch == s.epochOf(ctx, o, p.more != nil && len(p.more.findings) > 0) {
+			p.epoch == s.epochOf(ctx, o, p.found()) {
 			o.past = &p
 		}
 	}
@@ -139,8 +139,8 @@ func (s *sweep) metadata(ctx context.Context, q inquiry, limit int, token string
 	return page, err
 }
 
-// read observes all objects that are not decided. Where a watch has told that most of what a list would
-// bring is not needed, each is fetched by name.
+// read observes all objects that are not decided. Where a watch has told that
+// most of what a list would bring is not needed, each is fetched by name.
 func (s *sweep) read(ctx context.Context) {
 	groups := s.groups()
 	maps.DeleteFunc(groups, func(at endpoint, group []*subject) bool { return s.heard[at] > perGet*len(group) })

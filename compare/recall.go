@@ -50,6 +50,9 @@ func pastOf(d kspec.Decision) past {
 	return p
 }
 
+// found reports whether something was found.
+func (p past) found() bool { return p.more != nil && len(p.more.findings) > 0 }
+
 func (p past) decision(id kspec.ObjectID) kspec.Decision {
 	d := kspec.Decision{
 		Object: id, Want: p.want, Epoch: p.epoch, UID: p.uid, ResourceVersion: p.version, At: time.Unix(p.at, 0).UTC(),
@@ -172,6 +175,18 @@ func (s *sweep) verdict(ctx context.Context, o *subject) (past, bool) {
 	}
 	p.epoch = s.epochOf(ctx, o, len(o.findings) > 0)
 	return p, true
+}
+
+// reopen takes back what was recalled before it was known what the engine is
+// told, and reads it.
+func (s *sweep) reopen(ctx context.Context) {
+	for _, o := range s.subjects {
+		if o.tier == kspec.TierCache && o.past.epoch != s.epochOf(ctx, o, o.past.found()) {
+			o.past, o.tier, o.findings, o.suppressed, o.unknown, o.lasting = nil, "", nil, 0, "", false
+			s.done.Add(-1)
+		}
+	}
+	s.read(ctx)
 }
 
 // recalled decides o as it was decided before, when the live object is still

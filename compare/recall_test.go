@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -11,9 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/compare"
+	"github.com/cloudcwfranck/kspec/test/kube"
 )
 
 // notebook is a Memory that outlives a Detector.
@@ -53,12 +56,22 @@ type again struct {
 	target    kspec.Target
 	options   compare.Options
 	want      kspec.Desired
+	wrap      func(http.RoundTripper) http.RoundTripper
+	address   string
 	undo      func()
 }
 
 func (a *again) look(t *testing.T) kspec.Report {
 	t.Helper()
-	c := clusterOf(t, nil)
+	cfg := rest.CopyConfig(kube.Shared(t).Config)
+	cfg.Host += a.address
+	if a.wrap != nil {
+		cfg.Wrap(a.wrap)
+	}
+	c, err := compare.NewCluster(cfg, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), a.options)
 	rep, err := d.Detect(t.Context(), a.target, a.want)
 	if err != nil || !rep.Complete() {
@@ -96,6 +109,20 @@ func TestWhatWasDecidedHoldsUntilSomethingItFollowsFromChanges(t *testing.T) {
 			hook := `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: recall}}`
 			a.do("kubectl", "create", hook)
 			a.undo = func() { a.do("kubectl", "delete", hook) }
+		}, 0},
+		"the delivery engine, of which marks in Git may speak": {func(_ *testing.T, a *again) {
+			a.target.Delivery.Engine = kspec.Flux
+		}, 0},
+		"the address of the cluster, which may be a copy": {func(_ *testing.T, a *again) { a.address = "/" }, 0},
+		"webhooks that cannot be listed for the moment": {func(_ *testing.T, a *again) {
+			a.wrap = func(next http.RoundTripper) http.RoundTripper {
+				return faulty{next, func(req *http.Request) (*http.Response, error) {
+					if !strings.HasSuffix(req.URL.Path, "/mutatingwebhookconfigurations") {
+						return nil, nil
+					}
+					return answer(req, http.StatusInternalServerError, "InternalError"), nil
+				}}
+			}
 		}, 0},
 		"a day later":        {func(_ *testing.T, a *again) { a.options.Now = func() time.Time { return noon.Add(25 * time.Hour) } }, 0},
 		"less than half one": {func(_ *testing.T, a *again) { a.options.Now = func() time.Time { return noon.Add(11 * time.Hour) } }, all},

@@ -135,7 +135,7 @@ func (s *sweep) strayKey(marks []mark) kspec.Digest {
 	}
 	values := []any{ids}
 	for _, m := range marks {
-		values = append(values, m.who, m.folder, m.selector, m.holds)
+		values = append(values, m.who, m.folder, m.manager, m.selector, m.holds)
 	}
 	return digest(values...)
 }

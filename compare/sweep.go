@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +25,7 @@ type sweep struct {
 	subjects []*subject
 
 	engine engine
+	around surroundings
 	// partial is true when Git declares more than could be rendered.
 	partial bool
 	strayed []kspec.Finding
@@ -128,8 +128,13 @@ func (s *sweep) run(ctx context.Context) error {
 	before := s.recall(ctx, s.target.Name)
 	s.compareNotes(ctx, before)
 	s.read(ctx)
-	s.discover(ctx)
-	s.each(ctx, s.undecided(), s.judge)
+	for s.discover(ctx) {
+		s.reopen(ctx)
+	}
+	if undecided := s.undecided(); len(undecided) > 0 {
+		s.around = s.survey()
+		s.each(ctx, undecided, s.judge)
+	}
 	s.strayed = s.strays(ctx)
 	s.learn()
 	if s.Memory != nil && ctx.Err() == nil && !s.allRecalled(before) {
@@ -248,53 +253,4 @@ func (s *sweep) dryRun(ctx context.Context, o *subject, p patch) (reply *unstruc
 		return err
 	})
 	return reply, err
-}
-
-// whyAbsent says why an object is not there.
-func (s *sweep) whyAbsent(o *subject) kspec.Finding {
-	id := o.id
-	why := id.String() + " is not in the cluster"
-	ns := s.find(kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: id.Namespace})
-	switch {
-	case o.live != nil:
-		why = id.String() + " is being deleted"
-	case id.Namespace == "" || ns == nil || !ns.read:
-	case ns.live == nil:
-		why += ", nor is its namespace"
-	case ns.live.GetDeletionTimestamp() != nil:
-		why += ": its namespace is being deleted"
-	}
-	return s.rules.missing(o.want, why)
-}
-
-// find returns the subject with the identity, nil when Git does not declare it.
-func (s *sweep) find(id kspec.ObjectID) *subject {
-	i, ok := slices.BinarySearchFunc(s.subjects, id, func(o *subject, id kspec.ObjectID) int { return o.id.Compare(id) })
-	if !ok {
-		return nil
-	}
-	return s.subjects[i]
-}
-
-// definition returns the CustomResourceDefinition in Git that defines the kind
-// and version of id, nil when there is none.
-func (s *sweep) definition(id kspec.ObjectID) *subject {
-	i := slices.IndexFunc(s.subjects, func(o *subject) bool {
-		crd := o.id
-		return crd.Group == "apiextensions.k8s.io" && crd.Kind == "CustomResourceDefinition" && defines(o.want.Object, id)
-	})
-	if i < 0 {
-		return nil
-	}
-	return s.subjects[i]
-}
-
-func defines(crd map[string]any, id kspec.ObjectID) bool {
-	group, _, _ := unstructured.NestedString(crd, "spec", "group")
-	kind, _, _ := unstructured.NestedString(crd, "spec", "names", "kind")
-	versions, _, _ := unstructured.NestedSlice(crd, "spec", "versions")
-	return group == id.Group && kind == id.Kind && slices.ContainsFunc(mapsIn(versions), func(v map[string]any) bool {
-		name, _ := v["name"].(string)
-		return strings.EqualFold(name, id.Version)
-	})
 }

@@ -74,6 +74,11 @@ type Finding struct {
 	// Message is one sentence for a person; Hint says what to do.
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	// Check names the requirement that is not met; see [CheckNames].
+	Check string `json:"check,omitempty"`
+	// Evidence is what was found, for programs. It holds no secret and is not
+	// part of the fingerprint.
+	Evidence map[string]any `json:"evidence,omitempty"`
 	// DecidedBy is empty when no tier applies, as for images.
 	DecidedBy Tier   `json:"decidedBy,omitempty"`
 	Source    Source `json:"source,omitzero"`

@@ -23,6 +23,22 @@ type Report struct {
 	// Unknown is what could not be looked at.
 	Unknown  []Unknown
 	Coverage Coverage
+	// Checks are the requirements that were looked at, in the order of
+	// [CheckNames], and Controls the controls that they serve.
+	Checks   []Check
+	Controls []ControlResult
+	// Policies counts what kspec delivered, as the cluster has it; nil when
+	// nobody looked, or could.
+	Policies *PolicyCount
+	// Notes are what else the reader must know of how the target is treated.
+	Notes []string
+}
+
+// PolicyCount counts the policies of a target that are in its cluster.
+type PolicyCount struct {
+	// Enforced are those that deny, Audited those that only warn or record.
+	Enforced int `json:"enforced"`
+	Audited  int `json:"audited"`
 }
 
 // Coverage says how much a look saw, and what it cost.

@@ -30,13 +30,19 @@ type Target struct {
 	Exemptions []Exemption
 	// Waiving are those of Exemptions that are in force when the target is
 	// looked at.
-	Waiving     []Exemption
-	Templates   []TemplateUse
-	Overlays    []Overlay
-	Delivery    Delivery
-	Images      ImageRules
-	Drift       DriftRules
-	Remediation RemediationRules
+	Waiving   []Exemption
+	Templates []TemplateUse
+	// Merge says how rules of one name in several of Templates make one.
+	Merge    MergeStrategy
+	Overlays []Overlay
+	// Requirements are what the cluster must be.
+	Requirements Requirements
+	Delivery     Delivery
+	Images       ImageRules
+	Drift        DriftRules
+	Remediation  RemediationRules
+	// Notes are what the reports must say of how the target is treated.
+	Notes []string
 }
 
 // LogValue implements [slog.LogValuer].
@@ -116,7 +122,19 @@ type Delivery struct {
 	FieldManager string
 	// Unit is what of the engine deploys Path; zero when nobody said.
 	Unit UnitRef
+	// Policies is what the rules of templates become.
+	Policies PolicyEngine
 }
+
+// PolicyEngine enforces the rules of templates.
+type PolicyEngine string
+
+// The policy engines.
+const (
+	VAP           PolicyEngine = "vap"            // ValidatingAdmissionPolicy of Kubernetes
+	Kyverno       PolicyEngine = "kyverno"        // ValidatingPolicy of policies.kyverno.io
+	KyvernoLegacy PolicyEngine = "kyverno-legacy" // ClusterPolicy of kyverno.io
+)
 
 // Selector matches objects; empty fields match anything.
 type Selector struct {

@@ -69,5 +69,5 @@ func (p *Policy) Waive(rep kspec.Report, labels func(kspec.ObjectID) map[string]
 		}
 	}
 	rep.Findings = findings
-	return rep.With(p.ofExemptions(now)...)
+	return rep.With(p.ofExemptions(now)...).Judged()
 }

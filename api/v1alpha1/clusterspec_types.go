@@ -74,9 +74,30 @@ type ClusterSpecSpec struct {
 	// enforcement says in which form policies are delivered.
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
+	// kubernetes bounds the version of the API server.
+	// +optional
+	Kubernetes Kubernetes `json:"kubernetes,omitempty"`
+	// podSecurity says which Pod Security levels namespaces must have.
+	// +optional
+	PodSecurity PodSecurity `json:"podSecurity,omitempty"`
+	// network says what namespaces and Services must be like.
+	// +optional
+	Network Network `json:"network,omitempty"`
 	// workloads are requirements of what runs.
 	// +optional
 	Workloads Workloads `json:"workloads,omitempty"`
+	// rbac says which rights somebody must have, and which nobody.
+	// +optional
+	RBAC RBAC `json:"rbac,omitempty"`
+	// admission says which admission control must be there.
+	// +optional
+	Admission Admission `json:"admission,omitempty"`
+	// observability says what must watch the cluster.
+	// +optional
+	Observability Observability `json:"observability,omitempty"`
+	// compliance maps checks to the controls of frameworks.
+	// +optional
+	Compliance Compliance `json:"compliance,omitempty"`
 	// drift says which differences matter.
 	// +optional
 	Drift Drift `json:"drift,omitempty"`
@@ -179,6 +200,9 @@ type Workloads struct {
 // Images are requirements of container images.
 type Images struct {
 	// requireSignatures demands that every image is signed as signatures say.
+	// containers are demands of the fields of containers.
+	// +optional
+	Containers Containers `json:"containers,omitempty"`
 	// An image that no entry matches is a finding.
 	// +optional
 	RequireSignatures bool `json:"requireSignatures,omitempty"`
@@ -186,6 +210,18 @@ type Images struct {
 	// +optional
 	Signatures []SignatureRule `json:"signatures,omitempty"`
 	// onError says what an image is that could not be checked: unknown, or
+	// allowedRegistries are those that images may come from, as a host or the
+	// beginning of a repository, such as ghcr.io/acme; * stands for any
+	// characters within one element of the path. Any when absent.
+	// +optional
+	AllowedRegistries []string `json:"allowedRegistries,omitempty"`
+	// blockedRegistries are those that images may not come from; they go
+	// before allowedRegistries.
+	// +optional
+	BlockedRegistries []string `json:"blockedRegistries,omitempty"`
+	// requireDigests demands that every image is named by its digest.
+	// +optional
+	RequireDigests bool `json:"requireDigests,omitempty"`
 	// deny, which makes it a finding.
 	// +kubebuilder:validation:Enum=unknown;deny
 	// +kubebuilder:default=unknown

@@ -54,6 +54,15 @@ type ClusterTargetSpec struct {
 	// proxyURL is the proxy to the API server.
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
+	// scanInterval is the longest time between two looks of the ClusterSpecs of
+	// this cluster that have no interval of their own.
+	// +optional
+	ScanInterval *Duration `json:"scanInterval,omitempty"`
+	// allowEnforcement lets policies deny requests in this cluster. Without it
+	// those of ClusterSpecs with mode enforce are delivered as in mode audit,
+	// and the reports say so.
+	// +optional
+	AllowEnforcement bool `json:"allowEnforcement,omitempty"`
 	// group and labels are for views of a fleet.
 	// +optional
 	Group string `json:"group,omitempty"`

@@ -185,7 +185,8 @@ func (e PolicyExemption) noun() kspec.Exemption {
 
 // Resolve returns what the stages work on, one for each spec of s and in their
 // order, read at rev: see [ClusterSpec.Target]. A spec that inherits has the
-// templates of its bases as well.
+// templates of its bases as well, and one that names a ClusterTarget what that
+// says of its clusters.
 func (s *Set) Resolve(rev kspec.Revision) ([]kspec.Target, []error) {
 	var targets []kspec.Target
 	var errs []error
@@ -196,6 +197,9 @@ func (s *Set) Resolve(rev kspec.Revision) ([]kspec.Target, []error) {
 		}
 		if err != nil {
 			errs = append(errs, err)
+		if cluster := s.clusterOf(spec.Doc); cluster != nil {
+			cluster.Spec.govern(&t, spec.Doc.Spec.Interval == nil)
+		}
 			continue
 		}
 		targets = append(targets, t)
@@ -205,6 +209,27 @@ func (s *Set) Resolve(rev kspec.Revision) ([]kspec.Target, []error) {
 
 // inherit returns the templates of a spec with those of its bases.
 func (s *Set) inherit(name string) ([]kspec.TemplateUse, error) {
+// clusterOf returns the ClusterTarget that a spec names, nil for none.
+func (s *Set) clusterOf(spec *ClusterSpec) *ClusterTarget {
+	for _, t := range s.Targets {
+		if spec.Spec.ClusterRef != nil && t.Doc.Name == spec.Spec.ClusterRef.Name {
+			return t.Doc
+		}
+	}
+	return nil
+}
+
+// govern gives t what its cluster says.
+func (s *ClusterTargetSpec) govern(t *kspec.Target, anyInterval bool) {
+	if anyInterval {
+		t.Interval = s.ScanInterval.or(t.Interval)
+	}
+	if t.Enforcement == kspec.Enforce && !s.AllowEnforcement {
+		t.Enforcement = kspec.Audit
+		t.Notes = append(t.Notes, fmt.Sprintf("the policies are delivered as in mode audit, because ClusterTarget %s does not have allowEnforcement: true", t.Cluster))
+	}
+}
+
 	layers := map[string]policy.Layer{}
 	for _, spec := range s.Specs {
 		templates, err := spec.Doc.Spec.templates(spec.Source)

@@ -86,6 +86,7 @@ func (v *validator) clusterSpec(s *ClusterSpecSpec) {
 		v.unit(fmt.Sprintf("spec.manifests[%d].ref", i), m.Ref, s.Delivery.Engine)
 	}
 	v.policies(s)
+	v.requirements(s)
 	for i, rule := range s.Workloads.Images.Signatures {
 		v.signatures(fmt.Sprintf("spec.workloads.images.signatures[%d]", i), rule)
 	}
@@ -186,6 +187,9 @@ func (v *validator) clusterTarget(s *ClusterTargetSpec) {
 	}
 	if len(s.CAData) > 0 {
 		v.checkf(!x509.NewCertPool().AppendCertsFromPEM(s.CAData), "spec.caData", "holds no certificate in PEM")
+	}
+	if s.ScanInterval != nil {
+		v.checkf(s.ScanInterval.Duration < minInterval, "spec.scanInterval", "%s is less than %s", s.ScanInterval, minInterval)
 	}
 	v.labels("spec.labels", s.Labels)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/compare"
+	"github.com/cloudcwfranck/kspec/compare/require"
 	"github.com/cloudcwfranck/kspec/policy"
 	kremediate "github.com/cloudcwfranck/kspec/remediate"
 	"github.com/cloudcwfranck/kspec/remediate/github"
@@ -94,9 +95,13 @@ func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.registries.bind(cmd)
 	f.bindKey(cmd)
 	f.who.bind(cmd)
-	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
+	f.bindOutput(cmd)
 	f.bindDryRun(cmd)
 	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
+}
+
+func (f *lookFlags) bindOutput(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
 }
 
 func (f *lookFlags) bindDryRun(cmd *cobra.Command) {
@@ -112,13 +117,15 @@ func (f *lookFlags) check() error {
 
 // wiring is the stages, put together.
 type wiring struct {
-	source     configRepo
-	clusters   *clusters
-	checkout   *checkout
-	renderer   *render.Renderer
-	detector   *compare.Detector
-	reconciler *kspec.Reconciler
-	key        kspec.Secret
+	source   configRepo
+	clusters *clusters
+	checkout *checkout
+	renderer *render.Renderer
+	detector *compare.Detector
+	// requirements is what looks at clusters: detector, and what they must be.
+	requirements *require.Detector
+	reconciler   *kspec.Reconciler
+	key          kspec.Secret
 	// state is nil when nothing is kept.
 	state *store.Store
 }
@@ -196,7 +203,8 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 		w.reconciler.Recorder, o.Memory = state, state
 	}
 	w.detector = compare.New(reach, o)
-	w.reconciler.Detector = w.detector
+	w.requirements = require.New(w.detector, require.ReadersFunc(reach.walk), nil)
+	w.reconciler.Detector = w.requirements
 	return w, nil
 }
 
@@ -226,6 +234,15 @@ func (f *lookFlags) oneCluster(targets []kspec.Target) error {
 			"say which are meant for it by --spec, or give them a clusterRef")
 	}
 	return nil
+}
+
+// walk returns a reader of the cluster of t.
+func (c *clusters) walk(ctx context.Context, t kspec.Target) (require.Reader, error) {
+	cluster, err := c.Cluster(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Walk(), nil
 }
 
 // runningImages lists the images that run in the cluster of t.

@@ -1,0 +1,292 @@
+// Package podfield finds fields of containers and of their pods by path, such
+// as securityContext.runAsNonRoot or resources.limits.memory. What is a field
+// is read from the types of Kubernetes themselves, so that every field of that
+// version is known and nothing else is.
+package podfield
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Path is a field of containers, of pods, or of both.
+type Path struct {
+	// Key is the path as it was written.
+	Key string
+	// InContainer and InPod say who has the field. A container without it has
+	// the pod's, where both do.
+	InContainer, InPod bool
+	names              []string
+	// field is the type of the field.
+	field reflect.Type
+}
+
+// Parse returns the field that a key names. It refuses what neither a container
+// nor a pod has, and what leads into a list of objects, of which nobody could
+// say which is meant.
+func Parse(key string) (Path, error) {
+	p := Path{Key: key, names: strings.Split(key, ".")}
+	container, notContainer := check(reflect.TypeFor[corev1.Container](), p.names)
+	pod, notPod := check(reflect.TypeFor[corev1.PodSpec](), p.names)
+	p.InContainer, p.InPod, p.field = notContainer == nil, notPod == nil, container
+	switch {
+	case notContainer == nil:
+		return p, nil
+	case notPod == nil:
+		p.field = pod
+		return p, nil
+	case notPod.at > notContainer.at:
+		return Path{}, notPod
+	default:
+		return Path{}, notContainer
+	}
+}
+
+// Of returns the field of a container, or else that of its pod, and whether it
+// is set. Numbers, texts and booleans come as they are, quantities as
+// [resource.Quantity]; an unset pointer, and what is empty, is not set.
+func (p Path) Of(container *corev1.Container, pod *corev1.PodSpec) (value any, set bool) {
+	if p.InContainer && container != nil {
+		if value, set = find(reflect.ValueOf(container), p.names); set {
+			return value, true
+		}
+	}
+	if p.InPod {
+		return find(reflect.ValueOf(pod), p.names)
+	}
+	return nil, false
+}
+
+// First returns the first name of the path.
+func (p Path) First() string { return p.names[0] }
+
+// Fields lists the fields at the top of containers and pods, sorted.
+func Fields() []string {
+	all := map[string]bool{}
+	for _, t := range []reflect.Type{reflect.TypeFor[corev1.Container](), reflect.TypeFor[corev1.PodSpec]()} {
+		for _, name := range names(t) {
+			all[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Near lists the fields that stand where the key goes wrong, sorted, each with
+// the path before it.
+func Near(key string) []string {
+	parts := strings.Split(key, ".")
+	all := map[string]bool{}
+	deepest := 0
+	for _, t := range []reflect.Type{reflect.TypeFor[corev1.Container](), reflect.TypeFor[corev1.PodSpec]()} {
+		at, depth := follow(t, parts)
+		if depth < deepest || at == nil {
+			continue
+		}
+		if depth > deepest {
+			deepest, all = depth, map[string]bool{}
+		}
+		for _, name := range names(at) {
+			all[strings.Join(append(slices.Clone(parts[:depth]), name), ".")] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// follow returns the last struct that the path reaches, and after how many
+// names.
+func follow(t reflect.Type, parts []string) (reflect.Type, int) {
+	for i, name := range parts {
+		t = bare(t)
+		if t.Kind() != reflect.Struct || t == quantity {
+			return nil, i
+		}
+		f, ok := field(t, name)
+		if !ok {
+			return t, i
+		}
+		t = f.Type
+	}
+	return nil, len(parts)
+}
+
+type fieldError struct {
+	at  int // how many names were right
+	msg string
+}
+
+func (e *fieldError) Error() string { return e.msg }
+
+var (
+	quantity  = reflect.TypeFor[resource.Quantity]()
+	resources = reflect.TypeFor[corev1.ResourceList]()
+)
+
+// check returns the type of the field at a path.
+func check(t reflect.Type, path []string) (reflect.Type, *fieldError) {
+	for i, name := range path {
+		t = bare(t)
+		fail := func(format string, args ...any) (reflect.Type, *fieldError) {
+			return nil, &fieldError{i, fmt.Sprintf("%q: ", strings.Join(path, ".")) + fmt.Sprintf(format, args...)}
+		}
+		switch {
+		case t.Kind() == reflect.Map:
+			rest := strings.Join(path[i:], ".")
+			if t == resources && !isResource(rest) {
+				return fail("%q is no resource such as cpu or memory", rest)
+			}
+			if rest == "" {
+				return fail("the key is empty")
+			}
+			return bare(t.Elem()), nil
+		case t.Kind() == reflect.Slice:
+			return fail("%s is a list: nothing in it can be named", strings.Join(path[:i], "."))
+		case t.Kind() != reflect.Struct || t == quantity:
+			return fail("%s has no fields", strings.Join(path[:i], "."))
+		}
+		f, ok := field(t, name)
+		if !ok {
+			return fail("no container and no pod has such a field")
+		}
+		t = f.Type
+	}
+	return bare(t), nil
+}
+
+func isResource(name string) bool {
+	switch corev1.ResourceName(name) {
+	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
+		return true
+	}
+	domain, rest, ok := strings.Cut(name, "/")
+	return ok && domain != "" && rest != "" || strings.HasPrefix(name, corev1.ResourceHugePagesPrefix)
+}
+
+func bare(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// field returns the field that JSON calls so, also of a struct that is inlined.
+func field(t reflect.Type, name string) (reflect.StructField, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		if n, _, _ := strings.Cut(f.Tag.Get("json"), ","); n == name && n != "" {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+func names(t reflect.Type) []string {
+	var all []string
+	for _, f := range reflect.VisibleFields(t) {
+		if n, _, _ := strings.Cut(f.Tag.Get("json"), ","); n != "" && n != "-" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// find returns what stands at a path that was checked.
+func find(v reflect.Value, path []string) (any, bool) {
+	for i, name := range path {
+		if v = reflect.Indirect(v); !v.IsValid() {
+			return nil, false
+		}
+		if v.Kind() == reflect.Map {
+			v = v.MapIndex(reflect.ValueOf(strings.Join(path[i:], ".")).Convert(v.Type().Key()))
+			break
+		}
+		f, _ := field(v.Type(), name)
+		v = v.FieldByIndex(f.Index)
+	}
+	if !v.IsValid() || v.Kind() != reflect.Pointer && v.IsZero() && v.Type() != quantity {
+		return nil, false
+	}
+	if v = reflect.Indirect(v); !v.IsValid() {
+		return nil, false
+	}
+	return v.Interface(), true
+}
+
+// Check refuses a value that the field can never have.
+func (p Path) Check(value string) error {
+	t := p.field
+	if t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Struct {
+		t = t.Elem()
+	}
+	var err error
+	switch {
+	case t == quantity:
+		_, err = resource.ParseQuantity(value)
+	case t.Kind() == reflect.Bool:
+		if value != "true" && value != "false" {
+			err = errors.New("want true or false")
+		}
+	case t.Kind() == reflect.Int32 || t.Kind() == reflect.Int64:
+		_, err = strconv.ParseInt(value, 10, 64)
+	case t.Kind() != reflect.String:
+		return fmt.Errorf("%s is no single value: say by exists whether it must be there", p.Key)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is never %q: %w", p.Key, value, err)
+	}
+	return nil
+}
+
+// Is reports whether a value that [Path.Of] returned is what a text says, or
+// has it as an item.
+func (p Path) Is(value any, text string) bool {
+	if q, ok := value.(resource.Quantity); ok {
+		want, err := resource.ParseQuantity(text)
+		return err == nil && q.Cmp(want) == 0
+	}
+	v := reflect.ValueOf(value)
+	if v.Kind() != reflect.Slice {
+		return fmt.Sprint(value) == text
+	}
+	for i := range v.Len() {
+		if fmt.Sprint(v.Index(i)) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// Default returns what a container or pod does where the field is not set and
+// the API server sets none.
+func (p Path) Default() (value any, set bool) {
+	switch p.Key {
+	case "securityContext.allowPrivilegeEscalation", "hostUsers":
+		return true, true
+	}
+	return nil, false
+}
+
+// Show returns a value for people to see, nil for what is not set. It returns
+// none of a field that may hold a secret: texts that people choose freely.
+func (p Path) Show(value any, set bool) any {
+	if !set {
+		return nil
+	}
+	v := reflect.ValueOf(value)
+	switch {
+	case v.Kind() == reflect.Bool, v.Kind() == reflect.Int32, v.Kind() == reflect.Int64:
+		return value
+	case v.Type() == quantity:
+		q := value.(resource.Quantity)
+		return q.String()
+	case v.Kind() == reflect.String && v.Type() != reflect.TypeFor[string]():
+		return v.String() // a constant of Kubernetes
+	}
+	return "set"
+}

@@ -192,6 +192,9 @@ type Enforcement struct {
 
 // Workloads are requirements of what runs.
 type Workloads struct {
+	// containers are demands of the fields of containers.
+	// +optional
+	Containers Containers `json:"containers,omitempty"`
 	// images are requirements of container images.
 	// +optional
 	Images Images `json:"images,omitempty"`
@@ -199,17 +202,6 @@ type Workloads struct {
 
 // Images are requirements of container images.
 type Images struct {
-	// requireSignatures demands that every image is signed as signatures say.
-	// containers are demands of the fields of containers.
-	// +optional
-	Containers Containers `json:"containers,omitempty"`
-	// An image that no entry matches is a finding.
-	// +optional
-	RequireSignatures bool `json:"requireSignatures,omitempty"`
-	// signatures say whose signatures count, by image.
-	// +optional
-	Signatures []SignatureRule `json:"signatures,omitempty"`
-	// onError says what an image is that could not be checked: unknown, or
 	// allowedRegistries are those that images may come from, as a host or the
 	// beginning of a repository, such as ghcr.io/acme; * stands for any
 	// characters within one element of the path. Any when absent.
@@ -222,6 +214,14 @@ type Images struct {
 	// requireDigests demands that every image is named by its digest.
 	// +optional
 	RequireDigests bool `json:"requireDigests,omitempty"`
+	// requireSignatures demands that every image is signed as signatures say.
+	// An image that no entry matches is a finding.
+	// +optional
+	RequireSignatures bool `json:"requireSignatures,omitempty"`
+	// signatures say whose signatures count, by image.
+	// +optional
+	Signatures []SignatureRule `json:"signatures,omitempty"`
+	// onError says what an image is that could not be checked: unknown, or
 	// deny, which makes it a finding.
 	// +kubebuilder:validation:Enum=unknown;deny
 	// +kubebuilder:default=unknown

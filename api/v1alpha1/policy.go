@@ -195,11 +195,11 @@ func (s *Set) Resolve(rev kspec.Revision) ([]kspec.Target, []error) {
 		if err == nil && spec.Doc.Spec.PolicyInheritance != nil {
 			t.Templates, err = s.inherit(spec.Doc.Name)
 		}
-		if err != nil {
-			errs = append(errs, err)
 		if cluster := s.clusterOf(spec.Doc); cluster != nil {
 			cluster.Spec.govern(&t, spec.Doc.Spec.Interval == nil)
 		}
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		targets = append(targets, t)
@@ -207,8 +207,6 @@ func (s *Set) Resolve(rev kspec.Revision) ([]kspec.Target, []error) {
 	return targets, errs
 }
 
-// inherit returns the templates of a spec with those of its bases.
-func (s *Set) inherit(name string) ([]kspec.TemplateUse, error) {
 // clusterOf returns the ClusterTarget that a spec names, nil for none.
 func (s *Set) clusterOf(spec *ClusterSpec) *ClusterTarget {
 	for _, t := range s.Targets {
@@ -230,6 +228,8 @@ func (s *ClusterTargetSpec) govern(t *kspec.Target, anyInterval bool) {
 	}
 }
 
+// inherit returns the templates of a spec with those of its bases.
+func (s *Set) inherit(name string) ([]kspec.TemplateUse, error) {
 	layers := map[string]policy.Layer{}
 	for _, spec := range s.Specs {
 		templates, err := spec.Doc.Spec.templates(spec.Source)

@@ -28,6 +28,8 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 		Images:      spec.Workloads.Images.rules(),
 		Drift:       spec.Drift.rules(src),
 		Remediation: spec.Remediation.rules(),
+
+		Requirements: spec.requirements(),
 	}
 	if spec.ClusterRef != nil {
 		t.Cluster = spec.ClusterRef.Name

@@ -118,6 +118,41 @@ func TestTargetHoldsEveryField(t *testing.T) {
 			Mode: kspec.ModePullRequest, Strategy: kspec.StrategyAdopt, Limits: kspec.Limits{OpenPullRequests: 2, PerHour: 1},
 			Labels: []string{"kspec", "drift"}, Reviewers: []string{"octocat"}, Draft: true,
 		},
+		Requirements: kspec.Requirements{
+			Kubernetes: kspec.KubernetesRules{MinVersion: "1.30", MaxVersion: "1.34.2", ExcludedVersions: []string{"1.31", "1.32.1"}},
+			PodSecurity: kspec.PodSecurityRules{
+				Enforce: kspec.Baseline, Audit: kspec.Restricted, Warn: kspec.Restricted, Version: "v1.34",
+				Exemptions: []kspec.PodSecurityExemption{{Namespace: "storage", Level: kspec.Privileged, Reason: "the driver mounts disks"}},
+			},
+			Network: kspec.NetworkRules{
+				DefaultDeny: true, RequiredPolicies: []kspec.NamedPolicy{{Name: "allow-dns", Description: "pods may ask the cluster DNS"}},
+				ServiceTypes: []string{"ClusterIP", "LoadBalancer"}, DisallowedPorts: []int32{23, 8080},
+			},
+			Containers: kspec.ContainerRules{
+				Required: []kspec.FieldDemand{
+					{Key: "securityContext.runAsNonRoot", Value: new("true")},
+					{Key: "resources.limits.memory", Exists: new(true)},
+				},
+				Forbidden: []kspec.FieldDemand{{Key: "hostNetwork"}},
+			},
+			Registries: kspec.RegistryRules{
+				Allowed: []string{"ghcr.io/acme", "*.example.com"}, Blocked: []string{"docker.io"}, RequireDigests: true,
+			},
+			RBAC: kspec.AccessRules{
+				Minimum:   []kspec.AccessRule{{Resource: "pods", Verbs: []string{"get", "list"}}},
+				Forbidden: []kspec.AccessRule{{APIGroup: "*", Resource: "*", Verbs: []string{"*"}}},
+			},
+			Admission: kspec.AdmissionRules{
+				Required:    []kspec.AdmissionDemand{{Kind: "ValidatingWebhookConfiguration", NamePattern: "^kyverno-", MinCount: 1}},
+				MinPolicies: 3, RequiredPolicies: []kspec.NamedPolicy{{Name: "no-latest-tag", Description: "images have a version"}},
+			},
+			Observability: kspec.ObservabilityRules{
+				RequireMetrics: true, MetricsProviders: []string{"prometheus"}, RequireAuditLog: true, MinRetentionDays: 30,
+			},
+			Frameworks: []kspec.Framework{{Name: "NIST-800-53", Revision: "rev5", Controls: []kspec.Control{
+				{ID: "AC-6", Title: "Least privilege", Checks: []string{"rbac.rules", "workloads.containers"}},
+			}}},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("target (-want +got):\n%s", diff)

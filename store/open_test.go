@@ -96,6 +96,11 @@ func TestWhatIsNoStateIsRefusedAndLeftAsItIs(t *testing.T) {
 		"another scheme":       {"postgres://user:secret@db/kspec", "state postgres://…: no such kind of database", "sqlite:///path"},
 		"a URL with a host":    {"sqlite://var/state.db", "a host has no place in it", "three slashes"},
 		"nothing":              {"", "the path is empty", ""},
+		"blank":                {" ", "the path is empty", ""},
+		"no regular file":      {os.DevNull, "is no regular file", "name another"},
+		"memory":               {":memory:", "no path", "give the path alone"},
+		"another kind of URL":  {"sqlite:state.db", "no path", "sqlite:///path"},
+		"a URL of SQLite":      {"file:state.db?mode=ro", "no path", "give the path alone"},
 		"below a file":         {filepath.Join(text, "state.db"), "not a directory", ""},
 		"an empty path in URL": {"sqlite://", "a host has no place in it", "three slashes"},
 	} {
@@ -112,6 +117,9 @@ func TestWhatIsNoStateIsRefusedAndLeftAsItIs(t *testing.T) {
 				}
 				if !strings.Contains(err.Error(), c.err) || !strings.Contains(kspec.HintOf(err), c.hint) {
 					t.Errorf("error %q, hint %q; want %q and %q", err, kspec.HintOf(err), c.err, c.hint)
+				}
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %q has several lines", err)
 				}
 				if strings.Contains(err.Error(), "secret") {
 					t.Errorf("error %q shows a password", err)

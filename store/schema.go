@@ -120,11 +120,8 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 // what is no database of kspec or of a newer one.
 func (s *Store) version(ctx context.Context) (int, error) {
 	var version, id, tables int
-	err := errors.Join(
-		s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables),
-		s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
-		s.db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id),
-	)
+	err := s.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema), user_version, application_id
+		FROM pragma_user_version, pragma_application_id`).Scan(&tables, &version, &id)
 	switch {
 	case err != nil:
 		return 0, err

@@ -93,8 +93,11 @@ func pathOf(where string) (string, error) {
 		}
 		path = rest
 	}
-	if path == "" {
+	if strings.TrimSpace(path) == "" {
 		return "", errors.New("state: the path is empty")
+	}
+	if where == ":memory:" || strings.HasPrefix(where, "file:") || strings.HasPrefix(where, "sqlite:") && path == where {
+		return "", kspec.WithHint(fmt.Errorf("state %q: no path", where), "give the path alone, or sqlite:///path")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -110,6 +113,8 @@ func create(path string, o Options) error {
 	switch {
 	case err == nil && info.IsDir():
 		return kspec.WithHint(fmt.Errorf("state %s is a folder", path), "name a file in it, such as "+filepath.Join(path, "kspec.db"))
+	case err == nil && !info.Mode().IsRegular():
+		return kspec.WithHint(fmt.Errorf("state %s is no regular file", path), "name another")
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrNotExist) && o.MustExist:

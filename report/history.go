@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -17,8 +16,12 @@ import (
 
 const kindHistory = "DriftHistory"
 
-// historyWhat is how many columns of text tell what drifted.
-const historyWhat = 56
+// historyWhat is how many columns of text tell what drifted, and historyValue
+// how many of them each value may have: a tag of a secret fits.
+const (
+	historyWhat  = 64
+	historyValue = len("[redacted 01234567]")
+)
 
 // history is a list of episodes as programs read it. Keys may be added and
 // never changed.
@@ -67,14 +70,7 @@ func historyJSON(episodes []kspec.Episode) ([]byte, error) {
 		e.Finding.Controls = append([]string{}, e.Finding.Controls...) // [] and never null
 		items[i] = e
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(history{apiVersion, kindHistory, items}); err != nil {
-		return nil, err
-	}
-	return escapeJSON(b.Bytes()), nil
+	return marshal(history{apiVersion, kindHistory, items})
 }
 
 // historyText writes a table, and below an episode who fights about it.
@@ -159,7 +155,8 @@ func lasted(e kspec.Episode, now time.Time) string {
 // what says in a line what is wrong.
 func what(f kspec.Finding) string {
 	if len(f.Fields) == 0 {
-		return string(f.Verdict) + ": " + f.Message
+		// The object has a column of its own.
+		return string(f.Verdict) + ": " + strings.TrimPrefix(f.Message, f.Object.String()+" is ")
 	}
 	d := f.Fields[0]
 	was, is := valuesOf(d)
@@ -173,7 +170,7 @@ func what(f kspec.Finding) string {
 	if n := len(f.Fields) - 1; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	was, is = clipBoth(was, is, historyWhat/4)
+	was, is = clipBoth(was, is, historyValue)
 	return fmt.Sprintf("%s %s → %s%s", pathOf(d), was, is, more)
 }
 

@@ -24,7 +24,7 @@ func past() []kspec.Episode {
 		}
 	}
 	missing := kspec.Finding{
-		Type: kspec.TypeConfiguration, Verdict: kspec.Missing, Severity: kspec.Critical, Message: "it is not in the cluster",
+		Type: kspec.TypeConfiguration, Verdict: kspec.Missing, Severity: kspec.Critical, Message: "Namespace shop is not in the cluster",
 		Object: kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: "shop"},
 	}.Fingerprinted()
 	ends := []kspec.End{
@@ -54,6 +54,15 @@ func writeHistory(t testing.TB, format string, episodes []kspec.Episode) string 
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func TestHistoryShowsTagsWhole(t *testing.T) {
+	e := past()[0]
+	e.Finding.Fields = []kspec.Field{{Path: "/data/password", Desired: "[redacted 01234567]", Live: "[redacted 89abcdef]", Redacted: true}}
+	want := "/data/password [redacted 01234567] → [redacted 89abcdef]"
+	if text := writeHistory(t, "text", []kspec.Episode{e}); !strings.Contains(text, want) {
+		t.Errorf("lacks %q:\n%s", want, text)
+	}
 }
 
 func TestHistoryReadsAsExpected(t *testing.T) {

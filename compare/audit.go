@@ -63,6 +63,7 @@ type auditFile struct {
 func OpenAuditLog(patterns []string, log *slog.Logger) (*AuditLog, error) {
 	for _, pattern := range patterns {
 		paths, err := filepath.Glob(pattern)
+		paths = slices.DeleteFunc(paths, isFolder)
 		if err == nil && len(paths) == 0 {
 			err = os.ErrNotExist
 		}
@@ -82,6 +83,11 @@ func readable(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // Read reads what was logged since the last call and returns all that is known.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,7 @@ Exit codes: 0 in sync, 1 drift found, 2 kspec could not look or not write.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return remediate(cmd.Context(), a, flags, forge, dryRun) },
 	}
 	flags.bind(cmd)
+	cmd.Flags().Lookup("output").Usage = "format: " + strings.Join(outcomeFormats(), ", ")
 	flags.state.bind(cmd)
 	forge.bind(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and change nothing")
@@ -114,6 +116,10 @@ Exit codes: 0 in sync, 1 drift found, 2 kspec could not look or not write.`,
 }
 
 func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, dryRun bool) error {
+	if !slices.Contains(outcomeFormats(), flags.output) {
+		return kspec.WithHint(fmt.Errorf("unknown output %q: want %s", flags.output, strings.Join(outcomeFormats(), ", ")),
+			"\"kspec drift detect\" writes reports in further formats")
+	}
 	if err := errors.Join(flags.check(), forge.check()); err != nil {
 		return err
 	}
@@ -145,6 +151,10 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 	}
 	return verdict
 }
+
+// outcomeFormats are those that can tell what was done; the others hold
+// findings only.
+func outcomeFormats() []string { return []string{"text", "json", "yaml", "markdown"} }
 
 // looksApart is the time between the looks that make sure that drift is gone.
 const looksApart = time.Second

@@ -94,7 +94,7 @@ NO_COLOR=1 nowhere.`,
   kspec drift remediate --repo https://github.com/acme/config --spec prod --dry-run`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          onlyVerbs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -131,17 +131,20 @@ func (a *app) colour() bool {
 // group returns a command that only holds others.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return kspec.WithHint(fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()),
-				"known are: "+strings.Join(names(cmd), ", "))
-		},
+		Use: use, Short: short, Args: onlyVerbs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(verbs...)
 	return cmd
+}
+
+// onlyVerbs refuses what is none of the commands that cmd holds.
+func onlyVerbs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return kspec.WithHint(fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()),
+		"known are: "+strings.Join(names(cmd), ", "))
 }
 
 func names(cmd *cobra.Command) []string {

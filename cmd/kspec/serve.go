@@ -85,7 +85,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 }
 
 func serve(ctx context.Context, a *app, flags serveFlags) error {
-	if err := errors.Join(flags.check(), flags.look.cluster.check(), flags.forge.check()); err != nil {
+	if err := errors.Join(flags.check(), flags.look.checkWorkers(), flags.look.cluster.check(), flags.forge.check()); err != nil {
 		return err
 	}
 	log, err := a.serveLog(flags.logFormat)
@@ -134,6 +134,9 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 func (f *serveFlags) check() error {
 	if f.poll <= 0 {
 		return fmt.Errorf("--poll %s: want more than 0", f.poll)
+	}
+	if f.targets < 0 {
+		return fmt.Errorf("--concurrent-targets %d: want 1 or more", f.targets)
 	}
 	return nil
 }

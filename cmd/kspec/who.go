@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -28,6 +30,9 @@ func (f *whoFlags) bind(cmd *cobra.Command) {
 // apply adds to o what the flags say. OneCluster is true when flags name the
 // cluster of all targets. It fails when an audit log cannot be read.
 func (f *whoFlags) apply(o *compare.Options, oneCluster bool, log *slog.Logger) error {
+	if err := errors.Join(checkNames("--person", f.people), checkNames("--machine", f.machines)); err != nil {
+		return err
+	}
 	o.People = slices.Concat(compare.DefaultPeople(), f.people)
 	o.Machines = slices.Concat(compare.DefaultMachines(), f.machines)
 	if len(f.auditLogs) == 0 {
@@ -39,6 +44,16 @@ func (f *whoFlags) apply(o *compare.Options, oneCluster bool, log *slog.Logger) 
 	}
 	logs.oneCluster = oneCluster
 	o.Audit = logs
+	return nil
+}
+
+// checkNames refuses names that would stand for nobody.
+func checkNames(flag string, names []string) error {
+	for _, name := range names {
+		if name == "" || strings.Contains(strings.TrimSuffix(name, "*"), "*") {
+			return fmt.Errorf("%s %q: want a name, or the begin of names and a * at the end", flag, name)
+		}
+	}
 	return nil
 }
 
@@ -54,9 +69,9 @@ var _ compare.Audit = (*auditLogs)(nil)
 func openAuditLogs(values []string, log *slog.Logger) (*auditLogs, error) {
 	patterns := map[string][]string{}
 	for _, value := range values {
-		cluster, file, named := strings.Cut(value, "=")
-		if !named || strings.ContainsAny(cluster, "/*.") {
-			cluster, file = "", value
+		cluster, file := auditLogOf(value)
+		if file == "" {
+			return nil, fmt.Errorf("--audit-log %q names no file", value)
 		}
 		patterns[cluster] = append(patterns[cluster], file)
 	}
@@ -69,6 +84,29 @@ func openAuditLogs(values []string, log *slog.Logger) (*auditLogs, error) {
 		all.byCluster[cluster] = one
 	}
 	return all, nil
+}
+
+// auditLogOf returns the cluster, "" for none, and the file of an --audit-log.
+func auditLogOf(value string) (cluster, file string) {
+	cluster, file, named := strings.Cut(value, "=")
+	if !named || strings.ContainsAny(cluster, "/*.") {
+		return "", value
+	}
+	return cluster, file
+}
+
+// checkClusters refuses logs of clusters that no ClusterSpec is for. Where some
+// could not be read, nobody knows.
+func (f *whoFlags) checkClusters(c *checkout) error {
+	for _, value := range f.auditLogs {
+		cluster, _ := auditLogOf(value)
+		of := func(t kspec.Target) bool { return t.Cluster == cluster }
+		if cluster != "" && len(c.errs) == 0 && !slices.ContainsFunc(c.targets, of) {
+			return kspec.WithHint(fmt.Errorf("--audit-log %s: no ClusterSpec is for a cluster %q", value, cluster),
+				"name a ClusterTarget that a ClusterSpec refers to, or give the file alone for the cluster that kspec was pointed at")
+		}
+	}
+	return nil
 }
 
 // Writes implements [compare.Audit].

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -112,7 +113,14 @@ func (f *lookFlags) check() error {
 	if !slices.Contains(report.Formats(), f.output) {
 		return fmt.Errorf("unknown output %q: want %s", f.output, strings.Join(report.Formats(), ", "))
 	}
-	return f.cluster.check()
+	return errors.Join(f.checkWorkers(), f.cluster.check())
+}
+
+func (f *lookFlags) checkWorkers() error {
+	if f.workers < 0 {
+		return fmt.Errorf("--concurrency %d: want 1 or more", f.workers)
+	}
+	return nil
 }
 
 // wiring is the stages, put together.
@@ -146,7 +154,7 @@ func (f *lookFlags) wire(ctx context.Context, a *app, live bool) (*wiring, error
 	w.clusters.set(w.checkout.set.Targets)
 	targets, err := f.repo.selected(w.checkout)
 	if err == nil && live {
-		err = f.oneCluster(targets)
+		err = errors.Join(f.oneCluster(targets), f.who.checkClusters(w.checkout))
 	}
 	if err != nil {
 		w.close()
@@ -311,7 +319,7 @@ func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Optio
 	}
 	if isPath(repo.repo) {
 		return kspec.WithHint(fmt.Errorf("--repo %s is a clone: pull requests are opened on a forge", repo.repo),
-			"give --repo the URL of the repo, or print the plan with --dry-run")
+			"give --repo the URL of the repo, or only look: with --dry-run, or --read-only of \"kspec serve\"")
 	}
 	auth, err := repo.auth()
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -92,11 +94,11 @@ func lines(rep kspec.Report) []string {
 }
 
 // lookWith looks at the cluster with the options.
-func lookWith(t testing.TB, c *compare.Cluster, o compare.Options, want kspec.Desired) kspec.Report {
+func lookWith(t testing.TB, c *compare.Cluster, o compare.Options, target kspec.Target, want kspec.Desired) kspec.Report {
 	t.Helper()
 	o.Key, o.Now = kspec.NewSecret("test"), func() time.Time { return noon }
 	d := compare.New(compare.ClustersFunc(func(context.Context, kspec.Target) (*compare.Cluster, error) { return c, nil }), o)
-	rep, err := d.Detect(t.Context(), kspec.Target{Name: "test"}, want)
+	rep, err := d.Detect(t.Context(), target, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func lookWith(t testing.TB, c *compare.Cluster, o compare.Options, want kspec.De
 }
 
 // readAlone looks without dry runs, and holds that none is sent.
-func readAlone(t testing.TB, want kspec.Desired) kspec.Report {
+func readAlone(t testing.TB, target kspec.Target, want kspec.Desired) kspec.Report {
 	t.Helper()
 	c := clusterOf(t, func(next http.RoundTripper) http.RoundTripper {
 		return faulty{next, func(r *http.Request) (*http.Response, error) {
@@ -114,20 +116,26 @@ func readAlone(t testing.TB, want kspec.Desired) kspec.Report {
 			return nil, nil
 		}}
 	})
-	return lookWith(t, c, compare.Options{NoDryRun: true}, want)
+	return lookWith(t, c, compare.Options{NoDryRun: true}, target, want)
 }
 
-// detect looks in each way that there is, and holds that they agree: what is in
-// sync by fields is so by a dry run, and what is found by reading alone is
-// found by a dry run, too.
+// detect is detectAs for a target that says nothing of its own.
 func detect(t testing.TB, want kspec.Desired) kspec.Report {
 	t.Helper()
-	rep := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: -1}, want)
-	tried := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: 1}, want)
+	return detectAs(t, kspec.Target{Name: "test"}, want)
+}
+
+// detectAs looks in each way that there is, and holds that they agree: what is in
+// sync by fields is so by a dry run, and what is found by reading alone is
+// found by a dry run, too.
+func detectAs(t testing.TB, target kspec.Target, want kspec.Desired) kspec.Report {
+	t.Helper()
+	rep := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: -1}, target, want)
+	tried := lookWith(t, clusterOf(t, nil), compare.Options{CrossCheckEvery: 1}, target, want)
 	if diff := cmp.Diff(lines(tried), lines(rep)); diff != "" || tried.Coverage.Disagreed > 0 {
 		t.Errorf("fields and dry runs disagree (-dry run +fields):\n%s", diff)
 	}
-	read := readAlone(t, want)
+	read := readAlone(t, target, want)
 	places := func(rep kspec.Report) (all []string) {
 		for _, f := range rep.Findings {
 			all = append(all, fmt.Sprintf("%s %s", f.Verdict, f.Object))
@@ -163,6 +171,143 @@ spec:
         image: registry.example/web:1
 `
 
+const side = "      - {name: side, image: registry.example/side:1}\n"
+
+// ignoring returns a target with an ignore rule for the paths, if there are any.
+func ignoring(paths []string) kspec.Target {
+	t := kspec.Target{Name: "test"}
+	if paths != nil {
+		t.Drift.Ignore = []kspec.IgnoreRule{{Paths: paths, Reason: "test", ExpiresAt: noon.Add(time.Hour)}}
+	}
+	return t
+}
+
+// TestEveryClassHasACase holds that no class of what other tools get wrong is
+// without a case that names it and who was bitten.
+func TestEveryClassHasACase(t *testing.T) {
+	var cases string
+	for _, file := range []string{"classes_test.go", "webhook_test.go", "engine_test.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases += string(text)
+	}
+	for class, n := range map[string]int{"FP": 18, "FN": 3} {
+		for i := range n {
+			if !regexp.MustCompile(fmt.Sprintf(`"[^"]*\b%s%d\b[^"]*#\d+[^"]*": `, class, i+1)).MatchString(cases) {
+				t.Errorf("no case has %s%d and an issue in its name", class, i+1)
+			}
+		}
+	}
+}
+
+// httpRoutes and externalSecrets define kinds with the defaults, and the lists
+// without keys, that Gateway API and External Secrets have.
+const (
+	httpRoutes = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: httproutes.gateway.networking.test}
+spec:
+  group: gateway.networking.test
+  scope: Namespaced
+  names: {kind: HTTPRoute, plural: httproutes}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              hostnames: {type: array, x-kubernetes-list-type: atomic, items: {type: string}}
+              parentRefs:
+                type: array
+                x-kubernetes-list-type: atomic
+                items:
+                  type: object
+                  properties:
+                    group: {type: string, default: gateway.networking.test}
+                    kind: {type: string, default: Gateway}
+                    name: {type: string}
+              rules:
+                type: array
+                x-kubernetes-list-type: atomic
+                default: [{matches: [{path: {type: PathPrefix, value: /}}]}]
+                items:
+                  type: object
+                  properties:
+                    matches:
+                      type: array
+                      x-kubernetes-list-type: atomic
+                      items:
+                        type: object
+                        properties:
+                          path: {type: object, properties: {type: {type: string, default: PathPrefix}, value: {type: string, default: /}}}
+                    backendRefs:
+                      type: array
+                      x-kubernetes-list-type: atomic
+                      items:
+                        type: object
+                        properties:
+                          group: {type: string, default: ""}
+                          kind: {type: string, default: Service}
+                          name: {type: string}
+                          port: {type: integer}
+                          weight: {type: integer, default: 1}
+`
+	externalSecrets = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: externalsecrets.external-secrets.test}
+spec:
+  group: external-secrets.test
+  scope: Namespaced
+  names: {kind: ExternalSecret, plural: externalsecrets}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              refreshInterval: {type: string, default: 1h0m0s}
+              secretStoreRef: {type: object, properties: {name: {type: string}, kind: {type: string, default: SecretStore}}}
+              target:
+                type: object
+                default: {creationPolicy: Owner, deletionPolicy: Retain}
+                properties:
+                  name: {type: string}
+                  creationPolicy: {type: string, default: Owner}
+                  deletionPolicy: {type: string, default: Retain}
+              data:
+                type: array
+                items:
+                  type: object
+                  properties:
+                    secretKey: {type: string}
+                    remoteRef:
+                      type: object
+                      properties: &remote
+                        key: {type: string}
+                        conversionStrategy: {type: string, default: Default}
+                        decodingStrategy: {type: string, default: None}
+                        metadataPolicy: {type: string, default: None}
+                        nullBytePolicy: {type: string, default: Ignore}
+              dataFrom:
+                type: array
+                items: {type: object, properties: {extract: {type: object, properties: *remote}}}
+`
+)
+
 // TestWhatIsNotDrift has the differences that other tools were reported to
 // call drift, and that are none.
 func TestWhatIsNotDrift(t *testing.T) {
@@ -174,6 +319,7 @@ func TestWhatIsNotDrift(t *testing.T) {
 		live func(world, kspec.Desired)
 		// instead is done in place of the delivery.
 		instead func(world, kspec.Desired)
+		ignore  []string
 	}{
 		"FP1 quantities in other forms (argo-cd#21135, #1615, #12463)": {by: "dry-run:1", git: `
 apiVersion: apps/v1
@@ -321,6 +467,29 @@ webhooks:
 			}
 			w.raw("cainjector", u, `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"`+caBundle+`"}]`)
 		}},
+		"FP9 what a HTTPRoute leaves to its definition (argo-helm#3538, kubecost#4819)": {by: "dry-run:1 fields:1", git: httpRoutes + `---
+apiVersion: gateway.networking.test/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: public}]
+  hostnames: [web.example]
+  rules:
+  - matches: [{path: {value: /api}}]
+    backendRefs: [{name: web, port: 80}]
+`},
+		"FP9 what an ExternalSecret leaves to its definition (external-secrets#6797)": {by: "dry-run:1 fields:1", git: externalSecrets + `---
+apiVersion: external-secrets.test/v1
+kind: ExternalSecret
+metadata: {name: db}
+spec:
+  secretStoreRef: {name: vault}
+  target: {name: db}
+  data:
+  - {secretKey: password, remoteRef: {key: db/password}}
+  dataFrom:
+  - {extract: {key: db}}
+`},
 		"FP10 volume claim templates with their defaults (argo-cd#11143, #16707)": {by: "dry-run:1", git: `
 apiVersion: apps/v1
 kind: StatefulSet
@@ -459,7 +628,14 @@ spec: {power: 300}
 				}
 			}
 		}},
-		"FP18 an annotation of another controller (external-secrets)": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
+		"FP17 an item that is ignored by its key, wherever it is moved (argo-cd#17694, #16651)": {
+			by: "dry-run:1", git: deployment + side, ignore: []string{"/spec/template/spec/containers/[name=side]/image"},
+			live: func(w world, want kspec.Desired) {
+				w.raw("kubectl-edit", want.Objects[0].Unstructured, `[{"op":"move","from":"/spec/template/spec/containers/1","path":"/spec/template/spec/containers/0"},
+					{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example/side:2"}]`)
+			},
+		},
+		"FP18 an annotation of another controller (mmalyska/home-ops#5164)": {by: "fields:1", git: deployment, live: func(w world, want kspec.Desired) {
 			w.raw("external-secrets", want.Objects[0].Unstructured, `[{"op":"add","path":"/metadata/annotations","value":{"argocd.argoproj.io/tracking-id":"a:b/C:d/e"}}]`)
 		}},
 		"delivered by Argo CD's client-side apply": {by: "fields:1", git: deployment, instead: func(w world, want kspec.Desired) {
@@ -567,7 +743,7 @@ spec:
 			if tt.live != nil {
 				tt.live(w, want)
 			}
-			rep := detect(t, want)
+			rep := detectAs(t, ignoring(tt.ignore), want)
 			if diff := cmp.Diff([]string(nil), lines(rep)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -710,10 +886,18 @@ func TestWhatIsDrift(t *testing.T) {
 		return func(w world, want kspec.Desired) { w.raw("kubectl-edit", want.Objects[0].Unstructured, patch) }
 	}
 	tests := map[string]struct {
-		git  string
-		live func(world, kspec.Desired)
-		want []string
+		git    string
+		live   func(world, kspec.Desired)
+		ignore []string
+		want   []string
 	}{
+		"FP17 an item that is ignored by its key hides no other (argo-cd#25284, #11876, #23283)": {
+			git: deployment + side, ignore: []string{"/spec/template/spec/containers/[name=side]/image"},
+			live: edit(`[{"op":"move","from":"/spec/template/spec/containers/1","path":"/spec/template/spec/containers/0"},
+				{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example/side:2"},
+				{"op":"replace","path":"/spec/template/spec/containers/1/image","value":"registry.example/web:2"}]`),
+			want: []string{"Changed /spec/template/spec/containers/[name=app]/image registry.example/web:1 -> registry.example/web:2 kubectl-edit"},
+		},
 		"FP15 a field that Git dropped and the engine has not (kubernetes#112826)": {
 			git: deployment,
 			live: func(w world, want kspec.Desired) {
@@ -928,7 +1112,7 @@ spec:
 				w.deliver(want)
 			}
 			tt.live(w, want)
-			rep := detect(t, want)
+			rep := detectAs(t, ignoring(tt.ignore), want)
 			if diff := cmp.Diff(tt.want, lines(rep)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

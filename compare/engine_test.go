@@ -179,10 +179,10 @@ func TestGoneFromGitUnderFlux(t *testing.T) {
 			want: []string{extra}, hint: "deletes it when it applies Git again",
 		},
 		"found by the marks of what is in Git": {unit: fluxUnit, found: true, want: []string{extra}},
-		"lost by a failed prune (kustomize-controller#1664)": {
+		"FN3 lost by a failed prune (kustomize-controller#1664, #1388)": {
 			unit: "{" + fluxSettings + "}, status: {inventory: {entries: []}}}", want: []string{extra}, hint: "has lost sight of it",
 		},
-		"entries without a name (kustomize-controller#1510)": {
+		"FN2 entries without a name (kustomize-controller#1510)": {
 			unit:  "{" + fluxSettings + "}, status: {inventory: {entries: [{id: __kyverno.io_ClusterPolicy, v: v1}, {id: ''}, {id: 3}, 7, {id: _____}]}}}",
 			stray: func(*engineWorld, *unstructured.Unstructured) {},
 		},
@@ -243,7 +243,7 @@ func TestGoneFromGitUnderFlux(t *testing.T) {
 			if test.also != nil {
 				test.also(w)
 			}
-			rep := w.detect()
+			rep := detectAs(t, w.target, w.want)
 			if diff := cmp.Diff(test.want, lines(rep), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}
@@ -302,7 +302,7 @@ func TestGoneFromGitUnderArgoCD(t *testing.T) {
 	}{
 		"waits to be pruned": {unit: source + held, want: []string{"ExtraObject ConfigMap"}, hint: "argocd app sync"},
 		"prunes by itself":   {unit: "{spec: {source: {repoURL: r, path: ./apps/web}, syncPolicy: {automated: {prune: true}}}" + held, want: []string{"ExtraObject ConfigMap"}, hint: "deletes it when"},
-		"a copy with the mark of another object (mmalyska#5164)": {unit: source + held, stray: func(w *engineWorld, u *unstructured.Unstructured) {
+		"FP18 a copy with the mark of another object (mmalyska/home-ops#5164)": {unit: source + held, stray: func(w *engineWorld, u *unstructured.Unstructured) {
 			m := w.marked(w.object("settings", ""), w.ns)
 			u.SetAnnotations(m.GetAnnotations())
 			deliver(w, u)
@@ -323,7 +323,7 @@ func TestGoneFromGitUnderArgoCD(t *testing.T) {
 				test.stray = func(w *engineWorld, u *unstructured.Unstructured) { deliver(w, w.marked(u, w.ns)) }
 			}
 			test.stray(w, w.object("old", ""))
-			rep := w.detect()
+			rep := detectAs(t, w.target, w.want)
 			if diff := cmp.Diff(test.want, lines(rep), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}

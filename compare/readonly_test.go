@@ -95,7 +95,7 @@ func TestReadingAlone(t *testing.T) {
 			want := desired(t, ns, tt.git)
 			w.deliver(want)
 			w.raw("kubectl-edit", want.Objects[0].Unstructured, tt.patch)
-			rep := readAlone(t, want)
+			rep := readAlone(t, ignoring(nil), want)
 			if got := lines(rep); !slices.Equal(tt.want, got) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

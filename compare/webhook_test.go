@@ -13,7 +13,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/compare"
 )
 
 // webhook is an admission webhook that the API server really calls. Patch
@@ -69,30 +73,30 @@ func TestMutatingWebhooks(t *testing.T) {
 		edit    string
 		want    []string
 	}{
-		"injects a sidecar": {
+		"FP12 injects a sidecar (argo-cd#23752)": {
 			patch: func(_ bool, o map[string]any) string { return sidecar(o) },
 		},
-		"injects a sidecar, and a person changed the image": {
+		"FP12 injects a sidecar, and a person changed the image (argo-cd#23752)": {
 			patch: func(_ bool, o map[string]any) string { return sidecar(o) },
 			edit:  `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"evil"}]`,
 			want:  []string{"Changed /spec/template/spec/containers/[name=app]/image registry.example/web:1 -> evil kubectl-edit"},
 		},
-		"injects a sidecar that a person's edit carries": {
+		"FP12 injects a sidecar that a person's edit carries (argo-cd#23752)": {
 			patch: func(_ bool, o map[string]any) string { return sidecar(o) },
 			edit:  `[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"mine","image":"registry.example/mine:1"}}]`,
 			want:  []string{"ExtraField /spec/template/spec/containers/[name=mine]"},
 		},
-		"rewrites the image that Git sets": {
+		"FP12 rewrites the image that Git sets (argo-cd#17572, #25260)": {
 			patch: func(bool, map[string]any) string {
 				return `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"mirror.example/web:1"}]`
 			},
 		},
-		"writes something else each time": {
+		"FP12 writes something else each time (helm-controller#643)": {
 			patch: func(bool, map[string]any) string {
 				return fmt.Sprintf(`[{"op":"add","path":"/spec/template/metadata/labels/stamp","value":"s%d"}]`, n.Add(1))
 			},
 		},
-		"skips dry runs": {
+		"FP12 skips dry runs (helm-controller#643)": {
 			patch: func(dryRun bool, o map[string]any) string {
 				if dryRun {
 					return ""
@@ -100,7 +104,7 @@ func TestMutatingWebhooks(t *testing.T) {
 				return sidecar(o)
 			},
 		},
-		"fails": {
+		"FP12 fails on dry runs (helm-controller#643)": {
 			patch: func(dryRun bool, _ map[string]any) string {
 				if dryRun {
 					return "fail"
@@ -110,7 +114,7 @@ func TestMutatingWebhooks(t *testing.T) {
 			edit: `[{"op":"replace","path":"/spec/replicas","value":4}]`,
 			want: []string{"Unknown Deployment: dry-run: internal error: Internal error occurred: failed calling webhook \"hook.example.com\""},
 		},
-		"hangs": {
+		"FP12 hangs on dry runs": {
 			patch: func(dryRun bool, _ map[string]any) string {
 				if dryRun {
 					time.Sleep(2 * time.Second)
@@ -121,7 +125,7 @@ func TestMutatingWebhooks(t *testing.T) {
 			edit:    `[{"op":"replace","path":"/spec/replicas","value":4}]`,
 			want:    []string{"Unknown Deployment: dry-run: internal error: Internal error occurred: failed calling webhook \"hook.example.com\""},
 		},
-		"fails, and fields tell enough": {
+		"FP12 fails on dry runs, and fields tell enough": {
 			patch: func(dryRun bool, _ map[string]any) string {
 				if dryRun {
 					return "fail"
@@ -129,7 +133,7 @@ func TestMutatingWebhooks(t *testing.T) {
 				return ""
 			},
 		},
-		"denies": {
+		"FP12 denies dry runs": {
 			patch: func(dryRun bool, _ map[string]any) string {
 				if dryRun {
 					return "deny"
@@ -143,7 +147,8 @@ func TestMutatingWebhooks(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			ns := strings.Trim("hook-"+notName.ReplaceAllString(strings.ToLower(name), "-"), "-")
+			ns := "hook-" + notName.ReplaceAllString(strings.ToLower(name), "-")
+			ns = strings.Trim(ns[:min(len(ns), 50)], "-")
 			timeout := 10
 			if tt.timeout > 0 {
 				timeout = tt.timeout
@@ -186,5 +191,46 @@ webhooks:
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWebhooksWithoutDryRuns holds that the API server takes no webhook that
+// says to have side effects on dry runs, and that kspec knows nothing of an
+// object when the server refuses to dry-run because of one from older days.
+func TestWebhooksWithoutDryRuns(t *testing.T) {
+	for sideEffects, taken := range map[string]bool{"None": true, "NoneOnDryRun": true, "Some": false, "Unknown": false} {
+		w := newWorld(t)
+		u := decode(t, `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: side-effects}
+webhooks:
+- name: hook.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: `+sideEffects+`
+  clientConfig: {service: {name: hook, namespace: nowhere}}
+`)[0]
+		_, err := w.at(u).Create(t.Context(), u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if taken && err != nil || !taken && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), `supported values: "None", "NoneOnDryRun"`)) {
+			t.Errorf("sideEffects %s: %v", sideEffects, err)
+		}
+	}
+
+	w := newWorld(t)
+	w.namespace("no-dry-runs")
+	want := desired(t, "no-dry-runs", deployment)
+	w.deliver(want)
+	w.raw("kubectl-edit", want.Objects[0].Unstructured, `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.example/web:2"}]`)
+	c := clusterOf(t, func(next http.RoundTripper) http.RoundTripper {
+		return faulty{next, func(req *http.Request) (*http.Response, error) {
+			if req.Method != http.MethodPatch {
+				return nil, nil
+			}
+			return answer(req, http.StatusBadRequest, "BadRequest: admission webhook hook.example.com does not support dry run"), nil
+		}}
+	})
+	rep := lookWith(t, c, compare.Options{}, kspec.Target{Name: "test"}, want)
+	if len(rep.Findings) > 0 || len(rep.Unknown) != 1 || !strings.Contains(rep.Unknown[0].Reason, "does not support dry run") {
+		t.Errorf("want it unknown, got %v", lines(rep))
 	}
 }

@@ -150,7 +150,7 @@ func TestDecodeReadsTheRestOfTheFile(t *testing.T) {
 func TestDecodeHintsAtMigration(t *testing.T) {
 	for _, text := range []string{
 		"apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nspec: {bogus: 1}\n",
-		"apiVersion: kspec.io/v1alpha1\nkind: ClusterSpecification\nmetadata: {name: a}\nspec: {kubernetes: {}}\n",
+		"apiVersion: kspec.io/v1alpha1\nkind: ClusterSpecification\nmetadata: {name: a}\nspec: {policies: []}\n",
 	} {
 		_, errs := v1alpha1.Decode("f.yaml", []byte(text))
 		if len(errs) != 1 || !strings.Contains(kspec.HintOf(errs[0]), "kspec migrate") {

@@ -133,7 +133,7 @@ func TestTargetHoldsEveryField(t *testing.T) {
 					{Key: "securityContext.runAsNonRoot", Value: new("true")},
 					{Key: "resources.limits.memory", Exists: new(true)},
 				},
-				Forbidden: []kspec.FieldDemand{{Key: "hostNetwork"}},
+				Forbidden: []kspec.FieldDemand{{Key: "hostNetwork"}, {Key: "securityContext.privileged", Value: new("true"), Exists: new(true)}},
 			},
 			Registries: kspec.RegistryRules{
 				Allowed: []string{"ghcr.io/acme", "*.example.com"}, Blocked: []string{"docker.io"}, RequireDigests: true,

@@ -33,6 +33,7 @@ func table() []folder {
 		{".", "the vocabulary: nouns, one-method stage interfaces, the Reconciler that calls them in order, the Loop that decides when", nil},
 		{"policy", "where, when and for whom policies hold, and what they inherit: one pure decision", []string{"."}},
 		{"api", "what users write: the documents, their decoder and their JSON Schemas", []string{".", "docs/schemas", "internal/kubeversion", "internal/podfield", "policy"}},
+		{"api/migrate", "documents of kspec v0.3 as documents of today", []string{".", "api", "internal/yamledit"}},
 		{"cmd/kspec", "flags, wiring, exit codes; one file a verb", []string{".", "api", "compare", "gitsource", "notify", "policy", "remediate", "render", "report", "store", "verify"}},
 		{"gitsource", "a commit of the config repo as a read-only tree", []string{".", "internal/pack"}},
 		{"render", "templates and overlays to objects, offline and deterministic", []string{".", "api", "policy"}},

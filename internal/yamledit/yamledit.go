@@ -57,7 +57,7 @@ func Parse(src []byte) (*File, error) {
 		return nil, fmt.Errorf("%w: it holds an unusual line break", ErrRefused)
 	}
 	line := 1
-	for _, chunk := range split(text) {
+	for _, chunk := range Split(text) {
 		d := &Doc{Line: line}
 		if err := d.set(chunk); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
@@ -78,9 +78,9 @@ func (f *File) Bytes() []byte {
 	return b.Bytes()
 }
 
-// split cuts a stream before each line that begins with the marker "---",
-// which YAML allows nowhere inside a document.
-func split(text string) []string {
+// Split cuts a stream before each line that begins with the marker "---",
+// which YAML allows nowhere inside a document. Put together the parts are text.
+func Split(text string) []string {
 	var chunks []string
 	start, pos := 0, 0
 	for pos < len(text) {

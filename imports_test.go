@@ -32,6 +32,7 @@ func table() []folder {
 	return []folder{
 		{".", "the vocabulary: nouns, one-method stage interfaces, the Reconciler that calls them in order, the Loop that decides when", nil},
 		{"policy", "where, when and for whom policies hold, and what they inherit: one pure decision", []string{"."}},
+		{"policy/cel", "what admission policies say of an object, without a cluster", []string{".", "policy"}},
 		{"api", "what users write: the documents, their decoder and their JSON Schemas", []string{".", "docs/schemas", "internal/kubeversion", "internal/podfield", "policy"}},
 		{"api/migrate", "documents of kspec v0.3 as documents of today", []string{".", "api", "internal/yamledit"}},
 		{"cmd/kspec", "flags, wiring, exit codes; one file a verb", []string{".", "api", "compare", "gitsource", "notify", "policy", "remediate", "render", "report", "store", "verify"}},
@@ -66,6 +67,7 @@ func homes() map[string][]string {
 		"github.com/fluxcd/pkg/ssa":              {"compare", "test/benchdrift"},
 		"github.com/getkin/kin-openapi":          {"fixtures"},
 		"github.com/go-git/go-git/v5":            {"gitsource", "remediate", "internal/pack", "fixtures"},
+		"github.com/google/cel-go":               {"policy/cel"},
 		"github.com/google/go-containerregistry": {"verify", "fixtures"},
 		"github.com/google/go-github/v57":        {"remediate/github"},
 		"github.com/hashicorp/go-retryablehttp":  {"notify", "gitsource"},
@@ -77,6 +79,7 @@ func homes() map[string][]string {
 		"github.com/spf13/cobra":                 {"cmd/kspec"},
 		"github.com/stretchr/testify":            {},
 		"helm.sh/helm/v3":                        {},
+		"k8s.io/apiserver":                       {"policy/cel"},
 		"k8s.io/client-go":                       {"compare", "cmd/kspec", "test"},
 		"k8s.io/kubectl":                         {},
 		"modernc.org/sqlite":                     {"store"},
@@ -92,7 +95,9 @@ func comesAlong(module, dir string) bool {
 	switch module {
 	case "sigs.k8s.io/structured-merge-diff/v6": // by apimachinery
 		return true
-	case "github.com/spf13/cobra", "github.com/hashicorp/go-retryablehttp", "github.com/prometheus/client_golang": // by cosign
+	case "github.com/prometheus/client_golang": // by cosign, and by apiserver
+		return under(dir, "verify") || under(dir, "policy/cel")
+	case "github.com/spf13/cobra", "github.com/hashicorp/go-retryablehttp": // by cosign
 		return under(dir, "verify")
 	}
 	return under(dir, "compare") // by controller-runtime

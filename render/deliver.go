@@ -12,17 +12,19 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
+	where "github.com/cloudcwfranck/kspec/policy"
 )
 
 // OwnerLabel is on every object that kspec renders of a template; its value is
 // the name of the ClusterSpec.
 const OwnerLabel = "kspec.io/owner"
 
-// OriginAnnotation is on every object of a template that a ClusterSpec
-// inherits; its value says from where.
+// OriginAnnotation is on every policy that a rule became, and on every object of
+// a template that a ClusterSpec inherits; its value says where it comes from.
 const OriginAnnotation = "kspec.io/origin"
 
 const (
@@ -38,6 +40,9 @@ func (j *job) rename(policies []policy) {
 	for _, p := range policies {
 		if p.GetKind() == "ValidatingAdmissionPolicy" {
 			renamed[p.GetName()] = j.name(p.GetName())
+			if annotations := p.GetAnnotations(); annotations[where.RuleAnnotation] == "" {
+				p.SetAnnotations(labels.Merge(annotations, labels.Set{where.RuleAnnotation: p.GetName()}))
+			}
 		}
 	}
 	for _, p := range policies {
@@ -48,7 +53,7 @@ func (j *job) rename(policies []policy) {
 				_ = unstructured.SetNestedField(p.Object, name, "spec", "policyName") // spec is a map: it held policyName
 			}
 			p.SetName(j.name(p.GetName()))
-		case "ValidatingAdmissionPolicy", "NetworkPolicy", "ResourceQuota", "LimitRange":
+		case "ValidatingAdmissionPolicy", "ValidatingPolicy", "ClusterPolicy", "NetworkPolicy", "ResourceQuota", "LimitRange":
 			p.SetName(j.name(p.GetName()))
 		case "Namespace":
 			j.tame(p.Unstructured)
@@ -95,8 +100,8 @@ func (j *job) own(u policy) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	if len(u.origins) > 0 {
-		annotations[OriginAnnotation] = origin(u.origins)
+	if u.origin != "" {
+		annotations[OriginAnnotation] = u.origin
 	}
 	if u.GetKind() == "Namespace" {
 		annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"

@@ -14,14 +14,36 @@ const exemptions = "kspec-exemptions"
 // exempt makes an admission policy pass over what the exemptions in force
 // cover.
 func (j *job) exempt(policy *unstructured.Unstructured) error {
-	condition := where.Condition(j.target.Waiving)
-	if condition == "" || policy.GetKind() != "ValidatingAdmissionPolicy" {
+	text := where.Condition(j.target.Waiving)
+	if text == "" {
 		return nil
 	}
-	conditions, _, err := unstructured.NestedSlice(policy.Object, "spec", "matchConditions")
+	condition := map[string]any{"name": exemptions, "expression": text}
+	switch policy.GetKind() {
+	case "ValidatingAdmissionPolicy", "ValidatingPolicy":
+		return addCondition(policy, condition, policy.Object, "spec", "matchConditions")
+	case "ClusterPolicy":
+		rules, _, err := unstructured.NestedSlice(policy.Object, "spec", "rules")
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", policy.GetKind(), policy.GetName(), err)
+		}
+		for _, rule := range rules {
+			if rule, ok := rule.(map[string]any); ok {
+				if err := addCondition(policy, condition, rule, "celPreconditions"); err != nil {
+					return err
+				}
+			}
+		}
+		return unstructured.SetNestedSlice(policy.Object, rules, "spec", "rules")
+	}
+	return nil
+}
+
+// addCondition adds to the conditions at a path of in.
+func addCondition(policy *unstructured.Unstructured, condition, in map[string]any, path ...string) error {
+	conditions, _, err := unstructured.NestedSlice(in, path...)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", policy.GetKind(), policy.GetName(), err)
 	}
-	conditions = append(conditions, map[string]any{"name": exemptions, "expression": condition})
-	return unstructured.SetNestedSlice(policy.Object, conditions, "spec", "matchConditions")
+	return unstructured.SetNestedSlice(in, append(conditions, condition), path...)
 }

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
@@ -36,6 +37,13 @@ type Options struct {
 	// Built, when set, is told how every part of a rendering came about. It is
 	// called by whoever renders, so by several at once.
 	Built func(Build)
+	// Check, when set, compiles the expressions of an admission policy; a rule
+	// with a mistake is not rendered. It is called by whoever renders.
+	Check func(policy *unstructured.Unstructured) []Mistake
+	// Ruled, when set, is told every rule that a target has of its templates,
+	// and from where: the layers, their templates, the parameters. It is called
+	// by whoever renders.
+	Ruled func(rule kspec.Rule, origin string)
 }
 
 // Renderer makes objects of templates and overlays. It remembers what it built
@@ -47,6 +55,8 @@ type Renderer struct {
 	cache   *cache
 	chunk   int // objects of a chunk
 	built   func(Build)
+	check   func(*unstructured.Unstructured) []Mistake
+	ruled   func(kspec.Rule, string)
 
 	remembered, done atomic.Int64
 }
@@ -70,7 +80,7 @@ var _ kspec.Renderer = (*Renderer)(nil)
 // New returns a Renderer.
 func New(o Options) *Renderer {
 	limits := o.Limits.withDefaults()
-	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built}
+	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built, check: o.Check, ruled: o.Ruled}
 }
 
 // Render implements [kspec.Renderer]. It fails only when there is no tree or

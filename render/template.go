@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -23,7 +24,7 @@ import (
 //go:embed templates
 var builtin embed.FS
 
-// template is a folder with a kustomization and a PolicyTemplate beside it.
+// template is a folder with a PolicyTemplate in it.
 type template struct {
 	v1alpha1.PolicyTemplate
 	fsys fs.FS
@@ -32,6 +33,8 @@ type template struct {
 	// comes with kspec.
 	file string
 	line int
+	// document tells the lines of its fields.
+	document *v1alpha1.Document
 }
 
 // template finds a template by name: in templates/<name>, among those that come
@@ -90,18 +93,17 @@ func (j *job) templatesNamed(name string) ([]template, error) {
 // templateIn returns the template of that name in a folder, nil when there is
 // none.
 func (j *job) templateIn(fsys fs.FS, dir, name string) (*template, error) {
-	v := newView(fsys, j.limits)
-	kustomization, err := v.kustomization(dir)
-	if err != nil || kustomization == "" {
-		return nil, err
-	}
 	entries, err := fs.ReadDir(fsys, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	v := newView(fsys, j.limits)
 	for _, e := range entries {
 		file := path.Join(dir, e.Name())
-		if e.IsDir() || file == kustomization || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
+		if e.IsDir() || isKustomization(file) || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
 			continue
 		}
 		t, err := templateOf(v, file, name)
@@ -122,13 +124,16 @@ func templateOf(v *view, file, name string) (*template, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !bytes.Contains(data, []byte("PolicyTemplate")) || !bytes.Contains(data, []byte(name)) {
+		return nil, nil
+	}
 	docs, errs := v1alpha1.Decode(file, data)
 	for _, d := range docs {
 		if t, ok := d.Object.(*v1alpha1.PolicyTemplate); ok && t.Name == name {
-			return &template{PolicyTemplate: *t, file: file, line: d.Source.Line}, nil
+			return &template{PolicyTemplate: *t, file: file, line: d.Source.Line, document: &d}, nil
 		}
 	}
-	if len(errs) > 0 && bytes.Contains(data, []byte("PolicyTemplate")) && bytes.Contains(data, []byte(name)) {
+	if len(errs) > 0 {
 		return nil, errs[0]
 	}
 	return nil, nil
@@ -140,7 +145,11 @@ func isTemplate(apiVersion, kind string) bool {
 
 // build makes the objects of a template, before parameters.
 func (j *job) build(ctx context.Context, t template) ([]made, error) {
-	r, known := j.kustomized(ctx, t.fsys, t.dir)
+	fsys, err := j.listed(t)
+	if err != nil || fsys == nil {
+		return nil, err
+	}
+	r, known := j.kustomized(ctx, fsys, t.dir)
 	j.kustomization(Build{Path: t.dir, Template: t.Name}, r, known)
 	if r.err != nil {
 		return nil, r.err
@@ -159,15 +168,28 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 		return nil
 	}
 	var rendered []policy
+	var demands []demand
 	for _, use := range j.target.Templates {
-		policies, err := j.use(ctx, use)
+		policies, d, err := j.use(ctx, use)
 		if err != nil {
 			j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line, Template: use.Name}, err)
 			broken = true
 			continue
 		}
+		rendered, demands = append(rendered, policies...), append(demands, d)
+	}
+	if !broken { // a rule may build on one that is missing
+		policies, err := j.rules(demands)
+		if err != nil {
+			j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
+			broken = true
+		}
 		rendered = append(rendered, policies...)
 	}
+	if !j.delivers() {
+		rendered = nil
+	}
+	j.rename(rendered)
 	rendered = j.undeclared(rendered)
 	files, err := j.deliver(rendered)
 	if err != nil {
@@ -184,39 +206,55 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 type policy struct {
 	*unstructured.Unstructured
 	template template
-	origins  []kspec.Origin
+	// origin tells where it comes from; "" when the target inherits nothing and
+	// it is no rule.
+	origin string
 }
 
-// use renders one template with its parameters, once per namespace where an
-// object asks for it. In mode monitor everything is checked and nothing kept.
-func (j *job) use(ctx context.Context, use kspec.TemplateUse) ([]policy, error) {
+// delivers reports whether policies are delivered at all.
+func (j *job) delivers() bool {
+	return j.target.Enforcement == kspec.Audit || j.target.Enforcement == kspec.Enforce
+}
+
+// use renders the objects of one template with its parameters, once per
+// namespace where one asks for it, and returns its rules. Everything is checked,
+// also in mode monitor.
+func (j *job) use(ctx context.Context, use kspec.TemplateUse) ([]policy, demand, error) {
 	t, err := j.template(use.Name)
 	if err != nil {
-		return nil, err
+		return nil, demand{}, err
 	}
+	policies, d, err := j.useOf(ctx, t, use)
+	if err != nil {
+		return nil, demand{}, fmt.Errorf("template %q: %w", use.Name, err)
+	}
+	return policies, d, nil
+}
+
+func (j *job) useOf(ctx context.Context, t template, use kspec.TemplateUse) ([]policy, demand, error) {
 	values, err := parameters(t.Spec.Parameters, use.Parameters)
 	if err != nil {
-		return nil, fmt.Errorf("template %q: %w", use.Name, err)
+		return nil, demand{}, err
+	}
+	d, err := j.demandOf(t, use, values)
+	if err != nil {
+		return nil, demand{}, err
 	}
 	objects, err := j.build(ctx, t)
 	if err != nil {
-		return nil, fmt.Errorf("template %q: %w", use.Name, err)
+		return nil, demand{}, err
 	}
 	var policies []policy
 	for _, o := range objects {
 		more, err := j.instances(o.object, values)
 		if err != nil {
-			return nil, fmt.Errorf("template %q: %s %q: %w", use.Name, o.object.GetKind(), o.object.GetName(), err)
+			return nil, demand{}, fmt.Errorf("%s %q: %w", o.object.GetKind(), o.object.GetName(), err)
 		}
 		for _, u := range more {
-			policies = append(policies, policy{u, t, use.Origins})
+			policies = append(policies, policy{u, t, origin(use.Origins)})
 		}
 	}
-	if j.target.Enforcement != kspec.Audit && j.target.Enforcement != kspec.Enforce {
-		return nil, nil
-	}
-	j.rename(policies)
-	return policies, nil
+	return policies, d, nil
 }
 
 // instances returns an object once, or once per namespace when it mentions

@@ -134,6 +134,14 @@ type Delivery struct {
 	// it would delete.
 	// +optional
 	Ref *UnitRef `json:"ref,omitempty"`
+	// policies is what the rules of templates are rendered to:
+	// ValidatingAdmissionPolicies of Kubernetes itself, ValidatingPolicies of
+	// Kyverno 1.17 and later, or the ClusterPolicies of older ones, which Kyverno
+	// is giving up.
+	// +kubebuilder:validation:Enum=vap;kyverno;kyverno-legacy
+	// +kubebuilder:default=vap
+	// +optional
+	Policies string `json:"policies,omitempty"`
 }
 
 // UnitRef names a Flux Kustomization or an Argo CD Application.

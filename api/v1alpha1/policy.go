@@ -17,7 +17,9 @@ import (
 )
 
 // BuiltinTemplates names the templates that come with kspec, sorted.
-func BuiltinTemplates() []string { return []string{"compliance-strict", "security-baseline"} }
+func BuiltinTemplates() []string {
+	return []string{"compliance-strict", "network-isolation", "pod-security-baseline", "pod-security-restricted", "security-baseline"}
+}
 
 // policies checks what says where, when and for whom policies hold.
 func (v *validator) policies(s *ClusterSpecSpec) {

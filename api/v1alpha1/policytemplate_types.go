@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// PolicyTemplate makes a folder with a kustomization.yaml into a template with
-// typed parameters. It stands beside that file.
+// PolicyTemplate makes the folder that it stands in into a template: rules, and
+// objects, with typed parameters.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,shortName=pt
@@ -26,7 +26,7 @@ type PolicyTemplateList struct {
 	Items           []PolicyTemplate `json:"items"`
 }
 
-// PolicyTemplateSpec is what a template takes.
+// PolicyTemplateSpec is what a template takes, and what it demands.
 type PolicyTemplateSpec struct {
 	// description is for people.
 	// +optional
@@ -35,6 +35,51 @@ type PolicyTemplateSpec struct {
 	// stands for one.
 	// +optional
 	Parameters map[string]Parameter `json:"parameters,omitempty"`
+	// rules are what the template demands of objects. They become admission
+	// policies.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Rules []TemplateRule `json:"rules,omitempty"`
+	// resources are files and folders, relative to this document, with objects
+	// of the template. A folder with a kustomization.yaml lists them there
+	// instead.
+	// +optional
+	Resources []string `json:"resources,omitempty"`
+}
+
+// TemplateRule is one demand. A rule that builds on one of the same name, in a
+// template that is inherited, says only what is different.
+type TemplateRule struct {
+	// name is what inheritance goes by, and part of the name of the policy.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// subjects are what the rule is about: pods, which are Pods and every kind
+	// that makes them, or else group/resource, such as networking.k8s.io/ingresses
+	// and core/services.
+	// +optional
+	Subjects []string `json:"subjects,omitempty"`
+	// severity of breaking the rule, medium when absent.
+	// +kubebuilder:validation:Enum=low;medium;high;critical
+	// +optional
+	Severity string `json:"severity,omitempty"`
+	// final forbids those who inherit the rule to weaken it.
+	// +optional
+	Final bool `json:"final,omitempty"`
+	// controls are the compliance controls that the rule serves, such as
+	// NIST-800-53/SC-5.
+	// +optional
+	Controls []string `json:"controls,omitempty"`
+	// expression is CEL, and true for an object that keeps the rule. params.x
+	// is the parameter x. For pods, podSpec and podMeta are the pod's, wherever
+	// it stands in the object; allContainers are its containers, init
+	// containers and ephemeral containers, and images all its images, those of
+	// volumes too.
+	// +optional
+	Expression string `json:"expression,omitempty"`
+	// message tells people what to do; {{name}} in it stands for a parameter.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // Parameter is a typed value.

@@ -31,6 +31,10 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 
 		Requirements: spec.requirements(),
 	}
+	if i := spec.PolicyInheritance; i != nil {
+		t.Merge = kspec.MergeStrategy(i.MergeStrategy)
+	}
+	t.Merge = kspec.MergeStrategy(or(string(t.Merge), string(kspec.Merge)))
 	if spec.ClusterRef != nil {
 		t.Cluster = spec.ClusterRef.Name
 	}
@@ -90,6 +94,7 @@ func (d Delivery) noun() kspec.Delivery {
 	engine := kspec.Engine(or(d.Engine, string(kspec.NoEngine)))
 	return kspec.Delivery{
 		Engine: engine, Path: d.Path, FieldManager: or(d.FieldManager, engine.DefaultFieldManager()), Unit: d.Ref.noun(engine),
+		Policies: kspec.PolicyEngine(or(d.Policies, string(kspec.VAP))),
 	}
 }
 

@@ -27,7 +27,8 @@ func TestTargetHasDefaults(t *testing.T) {
 	want := kspec.Target{
 		Name: "a", Source: src, Revision: rev, Interval: 5 * time.Minute,
 		Enforcement: kspec.Monitor,
-		Delivery:    kspec.Delivery{Engine: kspec.NoEngine, FieldManager: "kubectl"},
+		Delivery:    kspec.Delivery{Engine: kspec.NoEngine, FieldManager: "kubectl", Policies: kspec.VAP},
+		Merge:       kspec.Merge,
 		Drift:       kspec.DriftRules{Confirm: kspec.Confirm{Observations: 2}},
 		Remediation: kspec.RemediationRules{
 			Mode: kspec.ModePullRequest, Strategy: kspec.StrategyAuto,
@@ -89,8 +90,9 @@ func TestTargetHoldsEveryField(t *testing.T) {
 		Overlays: []kspec.Overlay{{Path: "apps/overlays/prod", FieldManager: "team-controller", Namespace: "web", Unit: kspec.UnitRef{Namespace: "team-flux", Name: "apps"}}},
 		Delivery: kspec.Delivery{
 			Engine: kspec.Flux, Path: "clusters/prod-eu/policies", FieldManager: "kustomize-controller",
-			Unit: kspec.UnitRef{Namespace: "flux-system", Name: "policies"},
+			Unit: kspec.UnitRef{Namespace: "flux-system", Name: "policies"}, Policies: kspec.Kyverno,
 		},
+		Merge: kspec.Override,
 		Images: kspec.ImageRules{RequireSignatures: true, DenyOnError: true, Signatures: []kspec.SignatureRule{{
 			Match: []string{"ghcr.io/acme/**"}, All: true,
 			Authorities: []kspec.Authority{{Name: "release", Keys: []string{publicKey}}},

@@ -241,19 +241,6 @@ func (v *validator) notifiers(at string, used []string, known map[string]bool) {
 	}
 }
 
-func (v *validator) policyTemplate(s *PolicyTemplateSpec) {
-	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
-		p, at := s.Parameters[name], join("spec.parameters", name)
-		v.checkf(!parameterName.MatchString(name), at, "a parameter is named by letters, digits and _")
-		if p.Default != nil {
-			v.check(at+".default", p.accepts(*p.Default))
-		}
-		for i, value := range p.Allowed {
-			v.check(fmt.Sprintf("%s.allowed[%d]", at, i), checkType(p.Type, value))
-		}
-	}
-}
-
 func (v *validator) labels(at string, labels map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		wrong := slices.Concat(validation.IsQualifiedName(key), validation.IsValidLabelValue(labels[key]))

@@ -1,0 +1,108 @@
+package cel
+
+import (
+	"slices"
+
+	admissionreview "k8s.io/api/admission/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	plugin "k8s.io/apiserver/pkg/admission/plugin/cel"
+)
+
+// request is the creation of an object, as admission sees it.
+type request struct {
+	object   *unstructured.Unstructured
+	resource schema.GroupVersionResource
+	// namespace is nil when its labels are not known, or there is none.
+	namespace  *corev1.Namespace
+	attributes *admission.VersionedAttributes
+	review     *admissionreview.AdmissionRequest
+}
+
+// requestFor makes the request. The resource of a kind that is not of Kubernetes
+// itself is its plural in English.
+func requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
+	gvk := object.GroupVersionKind()
+	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+	r := &request{object: object, resource: gvr}
+	name := object.GetNamespace()
+	if name != "" && namespaceLabels != nil {
+		r.namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: withName(namespaceLabels, name)}}
+	}
+	attributes := admission.NewAttributesRecord(object, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
+	r.attributes = &admission.VersionedAttributes{Attributes: attributes, VersionedKind: gvk}
+	r.attributes.VersionedObject.Set(object)
+	r.review = plugin.CreateAdmissionRequest(attributes, metav1.GroupVersionResource(gvr), metav1.GroupVersionKind(gvk))
+	return r
+}
+
+// withName adds the label that every namespace has.
+func withName(all map[string]string, name string) map[string]string {
+	return labels.Merge(all, map[string]string{corev1.LabelMetadataName: name})
+}
+
+// matches reports whether the policy is for the request at all.
+func (p *program) matches(r *request) bool {
+	return p.policy.Spec.MatchConstraints != nil && r.matches(*p.policy.Spec.MatchConstraints, true)
+}
+
+// matches reports whether the request is among the resources. Without rules a
+// binding takes all that its policy is for, and a policy nothing.
+func (r *request) matches(m admissionv1.MatchResources, ofPolicy bool) bool {
+	exact := m.MatchPolicy != nil && *m.MatchPolicy == admissionv1.Exact
+	among := func(rules []admissionv1.NamedRuleWithOperations) bool {
+		return slices.ContainsFunc(rules, func(n admissionv1.NamedRuleWithOperations) bool { return r.matchesRule(n, exact) })
+	}
+	return (among(m.ResourceRules) || !ofPolicy && len(m.ResourceRules) == 0) && !among(m.ExcludeResourceRules) &&
+		r.inNamespaces(m.NamespaceSelector) && r.selected(m.ObjectSelector, r.object.GetLabels(), false)
+}
+
+// matchesRule reports whether a rule is for the creation of the object. Unless
+// it must match exactly, any version of the resource counts, as the API server
+// converts between them.
+func (r *request) matchesRule(n admissionv1.NamedRuleWithOperations, exact bool) bool {
+	has := func(all []string, one string) bool { return slices.Contains(all, "*") || slices.Contains(all, one) }
+	named := len(n.ResourceNames) == 0 || slices.Contains(n.ResourceNames, r.object.GetName())
+	create := slices.Contains(n.Operations, admissionv1.Create) || slices.Contains(n.Operations, admissionv1.OperationAll)
+	resource := has(n.Resources, r.resource.Resource) || slices.Contains(n.Resources, "*/*") // resources by themselves
+	return named && create && resource && has(n.APIGroups, r.resource.Group) && (!exact || has(n.APIVersions, r.resource.Version))
+}
+
+// inNamespaces is the namespace selector: a Namespace counts as lying in itself,
+// and what has no namespace is in all.
+func (r *request) inNamespaces(selector *metav1.LabelSelector) bool {
+	isNamespace := r.resource.GroupResource() == schema.GroupResource{Resource: "namespaces"}
+	switch name := r.object.GetNamespace(); {
+	case isNamespace:
+		return r.selected(selector, withName(r.object.GetLabels(), r.object.GetName()), false)
+	case name == "":
+		return true
+	case r.namespace != nil:
+		return r.selected(selector, r.namespace.Labels, false)
+	default:
+		return r.selected(selector, withName(nil, name), true)
+	}
+}
+
+// selected reports whether labels match. With assume, requirements of labels
+// that are not there are taken to be met. One that is no selector matches: what
+// is looked at too much is seen.
+func (r *request) selected(selector *metav1.LabelSelector, have labels.Set, assume bool) bool {
+	if selector == nil {
+		return true
+	}
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return true
+	}
+	requirements, _ := s.Requirements()
+	return !slices.ContainsFunc(requirements, func(q labels.Requirement) bool {
+		return !q.Matches(have) && (have.Has(q.Key()) || !assume)
+	})
+}

@@ -1,0 +1,100 @@
+package cel
+
+import (
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+)
+
+// needs are what the expressions of a policy ask for that only a request has:
+// "" for nothing, or a sentence that says what.
+type needs struct {
+	// conditions are the match conditions together, validations one by one.
+	conditions  string
+	validations []string
+	// namespace tells which validations read the namespace object.
+	namespace []bool
+}
+
+// asks is what one expression asks for, itself or by a variable.
+type asks struct {
+	context   string
+	namespace bool
+}
+
+func (a asks) and(b asks) asks {
+	if a.context == "" {
+		a.context = b.context
+	}
+	a.namespace = a.namespace || b.namespace
+	return a
+}
+
+func needsOf(env *cel.Env, variables, conditions, validations []*expression) needs {
+	known := map[string]asks{}
+	for _, v := range variables {
+		known[v.name] = asksOf(env, v.text, known)
+	}
+	var n needs
+	var all asks
+	for _, e := range conditions {
+		all = all.and(asksOf(env, e.text, known))
+	}
+	n.conditions = all.context
+	for _, e := range validations {
+		a := asksOf(env, e.text, known)
+		n.validations = append(n.validations, a.context)
+		n.namespace = append(n.namespace, a.namespace)
+	}
+	return n
+}
+
+// asksOf reads an expression. One that does not parse asks for nothing, and is
+// told of elsewhere.
+func asksOf(env *cel.Env, text string, variables map[string]asks) asks {
+	parsed, issues := env.Parse(text)
+	if issues.Err() != nil {
+		return asks{}
+	}
+	var a asks
+	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.IdentKind:
+			a = a.and(asksOfName(e.AsIdent()))
+		case ast.SelectKind:
+			of, field := e.AsSelect().Operand(), e.AsSelect().FieldName()
+			a = a.and(asksOfField(of, field, variables))
+		case ast.CallKind: // an optional field: request.?userInfo
+			if args := e.AsCall().Args(); e.AsCall().FunctionName() == "_?._" && len(args) == 2 && args[1].Kind() == ast.LiteralKind {
+				field, _ := args[1].AsLiteral().Value().(string)
+				a = a.and(asksOfField(args[0], field, variables))
+			}
+		}
+	}))
+	return a
+}
+
+func asksOfName(name string) asks {
+	switch name {
+	case "authorizer":
+		return asks{context: "needs the authorizer of an admission request"}
+	case "namespaceObject":
+		return asks{namespace: true}
+	}
+	return asks{}
+}
+
+func asksOfField(of ast.Expr, field string, variables map[string]asks) asks {
+	if of.Kind() != ast.IdentKind {
+		return asks{}
+	}
+	switch of.AsIdent() {
+	case "variables":
+		return variables[field]
+	case "request":
+		switch field {
+		case "userInfo", "options", "dryRun":
+			return asks{context: "needs request." + field + " of an admission request"}
+		}
+	}
+	return asks{}
+}

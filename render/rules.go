@@ -1,0 +1,440 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/cloudcwfranck/kspec"
+	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
+	where "github.com/cloudcwfranck/kspec/policy"
+)
+
+// Mistake is an expression that does not compile.
+type Mistake struct {
+	// Field is where in the policy the expression stands. Line and Column are
+	// within it, and begin at 1.
+	Field        string
+	Line, Column int
+	Msg          string
+}
+
+// demand is one use of a template, with its rules.
+type demand struct {
+	template template
+	values   map[string]value
+	// origins tell who uses the template, and whose parameters count.
+	origins []kspec.Origin
+	rules   []kspec.Rule
+	// reads names the parameters that each rule reads.
+	reads map[string][]string
+}
+
+// layer is who uses the template last.
+func (d demand) layer() string { return d.origins[len(d.origins)-1].Layer }
+
+// demandOf returns the rules of a template, with the parameters in their
+// messages.
+func (j *job) demandOf(t template, use kspec.TemplateUse, values map[string]value) (demand, error) {
+	d := demand{template: t, values: values, origins: use.Origins, reads: map[string][]string{}}
+	if len(d.origins) == 0 {
+		d.origins = []kspec.Origin{{Layer: j.target.Name, Template: t.Name, Parameters: slices.Sorted(maps.Keys(use.Parameters))}}
+	}
+	for i, r := range t.Spec.Rules {
+		message, err := substituteText("message", r.Message, values)
+		if err != nil {
+			return demand{}, t.ruleError(i, "message", err)
+		}
+		read, err := parametersOf(readExpression(r.Expression), values)
+		if err != nil {
+			return demand{}, t.ruleError(i, "expression", err)
+		}
+		d.reads[r.Name] = slices.Collect(maps.Keys(read))
+		for _, m := range placeholder.FindAllStringSubmatch(r.Message, -1) {
+			d.reads[r.Name] = append(d.reads[r.Name], m[1])
+		}
+		d.rules = append(d.rules, kspec.Rule{
+			Name: r.Name, Subjects: r.Subjects, Severity: kspec.Severity(r.Severity), Final: r.Final, Controls: r.Controls,
+			Expression: strings.TrimSpace(r.Expression), Message: oneLine(message),
+			Source:  kspec.Source{Template: t.Name, File: t.file, Line: t.lineOf(i, "expression")},
+			Origins: []kspec.Origin{{Layer: d.layer(), Template: t.Name}},
+		})
+	}
+	return d, nil
+}
+
+// oneLine returns a message as one line, as the API server demands.
+func oneLine(message any) string {
+	text, ok := message.(string)
+	if !ok {
+		text = literal(message)
+	}
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}
+
+func (t template) lineOf(rule int, field string) int {
+	if t.document == nil {
+		return t.line
+	}
+	return t.document.Line(fmt.Sprintf("spec.rules[%d].%s", rule, field))
+}
+
+// ruleError places an error at a field of a rule.
+func (t template) ruleError(rule int, field string, err error) error {
+	err = fmt.Errorf("rule %q: %s: %w", t.Spec.Rules[rule].Name, field, err)
+	if t.file == "" {
+		return err
+	}
+	return at(t.file, t.lineOf(rule, field), err)
+}
+
+// rules makes the policies of the rules of all templates that the target uses.
+// Rules of one name are one rule; what the target says itself is last.
+func (j *job) rules(demands []demand) ([]policy, error) {
+	ours := func(d demand) int {
+		if d.layer() == j.target.Name {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(demands, func(a, b demand) int { return cmp.Compare(ours(a), ours(b)) })
+	var layers [][]kspec.Rule
+	of := map[string]demand{}
+	for _, d := range demands {
+		layers = append(layers, d.rules)
+		of[d.template.Name] = d
+	}
+	merged, err := where.MergeRules(cmp.Or(j.target.Merge, kspec.Merge), layers...)
+	if err != nil {
+		return nil, err
+	}
+	var policies []policy
+	for _, r := range merged {
+		made, err := j.rule(r, of)
+		if err != nil {
+			return nil, fmt.Errorf("template %q: rule %q: %w", r.Source.Template, r.Name, err)
+		}
+		policies = append(policies, made...)
+	}
+	return policies, nil
+}
+
+// rule renders one rule.
+func (j *job) rule(r kspec.Rule, demands map[string]demand) ([]policy, error) {
+	r.Severity = cmp.Or(r.Severity, kspec.Medium)
+	d := demands[expressedBy(r)]
+	p, err := j.program(r, d)
+	if err != nil {
+		return nil, placed(r, err)
+	}
+	from := originOfRule(r, demands)
+	if j.ruled != nil {
+		j.ruled(r, from)
+	}
+	objects, err := p.objects(j.target)
+	if err != nil {
+		return nil, placed(r, err)
+	}
+	annotations := map[string]string{where.RuleAnnotation: r.Name, where.SeverityAnnotation: string(r.Severity)}
+	if len(r.Controls) > 0 {
+		annotations[where.ControlsAnnotation] = strings.Join(r.Controls, ",")
+	}
+	var policies []policy
+	for _, u := range objects {
+		u.SetAnnotations(maps.Clone(annotations))
+		policies = append(policies, policy{u, d.template, from})
+	}
+	return policies, nil
+}
+
+// placed puts an error at the place of a rule, unless it has one.
+func placed(r kspec.Rule, err error) error {
+	if r.Source.File == "" {
+		return err
+	}
+	return at(r.Source.File, r.Source.Line, err)
+}
+
+// expressedBy names the template that the expression of a rule is of.
+func expressedBy(r kspec.Rule) string {
+	for _, o := range r.Origins {
+		if slices.Contains(o.Fields, "expression") {
+			return o.Template
+		}
+	}
+	return r.Source.Template
+}
+
+// originOfRule tells where a rule comes from: the templates, which fields are of
+// which when there are several, and who uses them with what parameters that the
+// rule reads.
+func originOfRule(r kspec.Rule, demands map[string]demand) string {
+	var all []string
+	for _, o := range r.Origins {
+		d := demands[o.Template]
+		var by []kspec.Origin
+		for _, layer := range d.origins {
+			layer.Parameters = slices.DeleteFunc(slices.Clone(layer.Parameters), func(name string) bool {
+				return !slices.Contains(d.reads[r.Name], name)
+			})
+			by = append(by, layer)
+		}
+		text := origin(by) + ", template " + o.Template
+		if len(r.Origins) > 1 {
+			text += " [" + strings.Join(o.Fields, ", ") + "]"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " + ")
+}
+
+// program is a rule as CEL that the API server takes.
+type program struct {
+	rule      kspec.Rule
+	variables []any
+	// pods is true when the rule is about pods.
+	pods       bool
+	expression string
+}
+
+// helper is a variable that rules about pods can use.
+type helper struct {
+	name       string
+	needs      []string
+	expression string
+}
+
+// helpers are in an order in which each needs only those before it.
+func helpers() []helper {
+	return []helper{
+		{"podSpec", nil, ofPod("object", "spec")},
+		{"podMeta", nil, ofPod("object", "metadata")},
+		{"allContainers", []string{"podSpec"}, "variables.podSpec.?containers.orValue([]) +\n" +
+			"variables.podSpec.?initContainers.orValue([]) +\nvariables.podSpec.?ephemeralContainers.orValue([])"},
+		{"images", []string{"podSpec", "allContainers"}, "variables.allContainers.map(c, c.?image.orValue('')) +\n" +
+			"variables.podSpec.?volumes.orValue([]).filter(v, has(v.image)).map(v, v.image.?reference.orValue(''))"},
+		{"samePods", []string{"podSpec"}, "request.operation == 'UPDATE' && variables.podSpec == (\n" + ofPod("oldObject", "spec") + ")"},
+	}
+}
+
+// ofPod selects a field of the pod that an object is, or makes.
+func ofPod(object, field string) string {
+	return fmt.Sprintf(`%[1]s.kind == 'Pod' ? %[1]s.?%[2]s.orValue({}) :
+%[1]s.kind == 'PodTemplate' ? %[1]s.?template.?%[2]s.orValue({}) :
+%[1]s.kind == 'CronJob' ? %[1]s.?spec.?jobTemplate.?spec.?template.?%[2]s.orValue({}) :
+%[1]s.?spec.?template.?%[2]s.orValue({})`, object, field)
+}
+
+// program makes the CEL of a rule.
+func (j *job) program(r kspec.Rule, d demand) (*program, error) {
+	switch {
+	case r.Expression == "":
+		return nil, fmt.Errorf("no expression: it builds on no rule of that name")
+	case len(r.Subjects) == 0:
+		return nil, fmt.Errorf("no subjects: it builds on no rule of that name")
+	}
+	p := &program{rule: r, pods: slices.Contains(r.Subjects, "pods")}
+	e := readExpression(r.Expression)
+	parameters, err := parametersOf(e, d.values)
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	if parameters != nil {
+		p.variables = append(p.variables, variable("params", literal(parameters)))
+		known = append(known, "params")
+	}
+	if p.pods {
+		known = append(known, p.help(e)...)
+	}
+	isKnown := func(text string) bool { return slices.Contains(known, text) }
+	p.expression = e.qualified(isKnown)
+	above := 0
+	if p.pods && !e.uses("oldObject") {
+		p.expression = "variables.samePods || (\n" + p.expression + "\n)"
+		above = 1
+	}
+	return p, j.mistakes(p, e, isKnown, above)
+}
+
+// help adds the helpers that an expression needs, and returns their names.
+func (p *program) help(e expression) []string {
+	all := helpers()
+	needed := map[string]bool{"samePods": !e.uses("oldObject")}
+	for i := len(all) - 1; i >= 0; i-- {
+		h := all[i]
+		if needed[h.name] = needed[h.name] || e.uses(h.name); needed[h.name] {
+			for _, other := range h.needs {
+				needed[other] = true
+			}
+		}
+	}
+	var known []string
+	for _, h := range all {
+		if !needed[h.name] {
+			continue
+		}
+		if h.name == "samePods" && needed["podMeta"] {
+			h.expression += sameMeta()
+		}
+		p.variables = append(p.variables, variable(h.name, h.expression))
+		known = append(known, h.name)
+	}
+	return known
+}
+
+// sameMeta demands that what a rule can read of the metadata is the same, too.
+func sameMeta() string {
+	old := "(" + ofPod("oldObject", "metadata") + ")"
+	return " &&\nvariables.podMeta.?annotations.orValue({}) == " + old + ".?annotations.orValue({}) &&\n" +
+		"variables.podMeta.?labels.orValue({}) == " + old + ".?labels.orValue({})"
+}
+
+func variable(name, expression string) any {
+	return map[string]any{"name": name, "expression": expression}
+}
+
+// parametersOf returns the parameters that an expression reads: all when it does
+// not say which, nil for none.
+func parametersOf(e expression, values map[string]value) (map[string]any, error) {
+	var read map[string]any
+	for _, n := range e.names {
+		if n.text != "params" {
+			continue
+		}
+		if read == nil {
+			read = map[string]any{}
+		}
+		names := []string{n.field}
+		if _, known := values[n.field]; !known && n.field != "" {
+			return nil, fmt.Errorf("unknown parameter %q: the template has %s", n.field, cmp.Or(strings.Join(slices.Sorted(maps.Keys(values)), ", "), "none"))
+		} else if n.field == "" {
+			names = slices.Collect(maps.Keys(values))
+		}
+		for _, name := range names {
+			read[name] = values[name].celData()
+		}
+	}
+	return read, nil
+}
+
+// celData returns a value as CEL wants it: CEL has no days.
+func (v value) celData() any {
+	if text, ok := v.data.(string); ok && v.typ == "duration" {
+		if d, err := v1alpha1.ParseDuration(text); err == nil {
+			return d.String()
+		}
+	}
+	return v.data
+}
+
+// mistakes compiles a rule, if there is a compiler, and tells the first mistake
+// by its place in the template.
+func (j *job) mistakes(p *program, e expression, isKnown func(string) bool, above int) error {
+	if j.check == nil {
+		return nil
+	}
+	for _, m := range j.check(p.vap(kspec.Enforce, nil)[0]) {
+		if m.Field != "spec.validations[0].expression" {
+			return fmt.Errorf("%s: column %d of line %d: %s", m.Field, m.Column, m.Line, m.Msg)
+		}
+		line, column := e.place(isKnown, m.Line-above, m.Column)
+		return fmt.Errorf("expression: column %d of line %d: %s", column, line, m.Msg)
+	}
+	return nil
+}
+
+// objects renders a rule for the engine of the target.
+func (p *program) objects(t kspec.Target) ([]*unstructured.Unstructured, error) {
+	selector, err := runtime.DefaultUnstructuredConverter.ToUnstructured(where.Selector(t.Scope))
+	if err != nil {
+		return nil, err
+	}
+	switch t.Delivery.Policies {
+	case kspec.Kyverno:
+		return p.kyverno(t.Enforcement, selector), nil
+	case kspec.KyvernoLegacy:
+		return p.kyvernoLegacy(t.Enforcement, selector)
+	default:
+		return p.vap(t.Enforcement, selector), nil
+	}
+}
+
+// vap renders ValidatingAdmissionPolicy and binding.
+func (p *program) vap(mode kspec.Enforcement, selector map[string]any) []*unstructured.Unstructured {
+	spec := map[string]any{
+		"failurePolicy":    "Fail",
+		"matchConstraints": map[string]any{"resourceRules": p.resourceRules()},
+		"validations":      p.validations(),
+	}
+	if len(p.variables) > 0 {
+		spec["variables"] = p.variables
+	}
+	return []*unstructured.Unstructured{
+		object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", p.rule.Name, spec),
+		object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", p.rule.Name, map[string]any{
+			"policyName": p.rule.Name, "validationActions": validationActions(mode),
+			"matchResources": map[string]any{"namespaceSelector": selector},
+		}),
+	}
+}
+
+func object(apiVersion, kind, name string, spec map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec,
+	}}
+}
+
+func (p *program) validations() []any {
+	return []any{map[string]any{
+		"expression": p.expression,
+		"message":    cmp.Or(p.rule.Message, fmt.Sprintf("rule %s of template %s is broken", p.rule.Name, p.rule.Source.Template)),
+	}}
+}
+
+// podMaker is a kind that is a pod or makes them.
+type podMaker struct{ group, resource, kind string }
+
+func podMakers() []podMaker {
+	return []podMaker{
+		{"", "pods", "Pod"}, {"", "pods/ephemeralcontainers", "Pod/ephemeralcontainers"}, {"", "pods/resize", "Pod/resize"},
+		{"", "podtemplates", "PodTemplate"}, {"", "replicationcontrollers", "ReplicationController"},
+		{"apps", "daemonsets", "DaemonSet"}, {"apps", "deployments", "Deployment"},
+		{"apps", "replicasets", "ReplicaSet"}, {"apps", "statefulsets", "StatefulSet"},
+		{"batch", "cronjobs", "CronJob"}, {"batch", "jobs", "Job"},
+	}
+}
+
+// resourceRules lists what the rule is about, by group.
+func (p *program) resourceRules() []any {
+	resources := map[string][]any{}
+	for _, subject := range p.rule.Subjects {
+		group, resource, _ := strings.Cut(subject, "/")
+		switch {
+		case subject == "pods":
+			for _, m := range podMakers() {
+				resources[m.group] = append(resources[m.group], m.resource)
+			}
+		case group == "core":
+			resources[""] = append(resources[""], resource)
+		default:
+			resources[group] = append(resources[group], resource)
+		}
+	}
+	versions := []any{"*"}
+	if p.pods {
+		versions = []any{"v1"}
+	}
+	var rules []any
+	for _, group := range slices.Sorted(maps.Keys(resources)) {
+		rules = append(rules, map[string]any{
+			"apiGroups": []any{group}, "apiVersions": versions, "operations": []any{"CREATE", "UPDATE"}, "resources": resources[group],
+		})
+	}
+	return rules
+}

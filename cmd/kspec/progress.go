@@ -27,44 +27,67 @@ type progress struct {
 	to io.Writer
 	// terminal is true when to can redraw a line.
 	terminal bool
-	now      func() time.Time
 
 	mu           sync.Mutex
 	name         string
 	began, drawn time.Time
 	shown        bool
+	// late shows a look of which nothing is told yet.
+	late *time.Timer
 }
 
 // newProgress shows progress in w, when that is a terminal that can.
 func newProgress(w io.Writer) *progress {
 	f, ok := w.(*os.File)
-	return &progress{to: w, terminal: ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())), now: time.Now}
+	return &progress{to: w, terminal: ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))}
 }
 
 // begin tells that a look at the target begins.
 func (p *progress) begin(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.erase()
-	p.name, p.began = inertLine(target), p.now()
+	p.stop()
+	p.name, p.began = inertLine(target), time.Now()
+	if p.terminal {
+		p.late = time.AfterFunc(patience, p.wait)
+	}
+}
+
+// wait tells that the look goes on.
+func (p *progress) wait() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.began.IsZero() && !p.shown {
+		p.draw("looking…")
+	}
 }
 
 // tell tells how many objects of how many have a verdict.
 func (p *progress) tell(done, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.now()
-	if !p.terminal || p.began.IsZero() || now.Sub(p.began) < patience || now.Sub(p.drawn) < redraw {
+	if !p.terminal || p.began.IsZero() || time.Since(p.began) < patience || time.Since(p.drawn) < redraw {
 		return
 	}
-	p.shown, p.drawn = true, now
-	_, _ = fmt.Fprintf(p.to, "%s%s: %d of %d objects…", erase, p.name, done, total)
+	p.draw(fmt.Sprintf("%d of %d objects…", done, total))
+}
+
+func (p *progress) draw(state string) {
+	p.shown, p.drawn = true, time.Now()
+	_, _ = fmt.Fprintf(p.to, "%s%s: %s", erase, p.name, state)
 }
 
 // end removes what was shown.
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop()
+}
+
+func (p *progress) stop() {
+	if p.late != nil {
+		p.late.Stop()
+	}
 	p.erase()
 	p.began = time.Time{}
 }

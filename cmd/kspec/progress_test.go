@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -19,10 +20,11 @@ func screen(written string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestProgressIsShownOnlyOfALongLook(t *testing.T) {
-	now := time.Unix(0, 0)
+func TestProgressIsShownOnlyOfALongLook(t *testing.T) { synctest.Test(t, progressOfALongLook) }
+
+func progressOfALongLook(t *testing.T) {
 	var out bytes.Buffer
-	p := &progress{to: &out, terminal: true, now: func() time.Time { return now }}
+	p := &progress{to: &out, terminal: true}
 	check := func(want string) {
 		t.Helper()
 		if got := screen(out.String()); got != want {
@@ -34,12 +36,14 @@ func TestProgressIsShownOnlyOfALongLook(t *testing.T) {
 	p.begin("prod\x1b[31m")
 	p.tell(1, 10)
 	check("")
-	now = now.Add(patience)
+	pass(patience)
+	check(`prod\x1b[31m: looking…`) // nothing is told yet
+	pass(redraw)
 	p.tell(5, 10)
 	check(`prod\x1b[31m: 5 of 10 objects…`)
 	p.tell(6, 10)
 	check(`prod\x1b[31m: 5 of 10 objects…`) // too soon
-	now = now.Add(redraw)
+	pass(redraw)
 	p.tell(7, 10)
 	check(`prod\x1b[31m: 7 of 10 objects…`)
 
@@ -54,22 +58,31 @@ func TestProgressIsShownOnlyOfALongLook(t *testing.T) {
 	check("level=WARN msg=careful\n" + `prod\x1b[31m: 8 of 10 objects…`)
 	p.begin("staging")
 	check("level=WARN msg=careful\n")
-	now = now.Add(patience)
+	pass(patience)
 	p.tell(1, 2)
 	p.end()
 	check("level=WARN msg=careful\n")
-	now = now.Add(patience)
+	p.begin("quick")
+	p.end()
+	pass(patience)
+	check("level=WARN msg=careful\n")
 	p.tell(2, 2)
 	check("level=WARN msg=careful\n")
 }
 
-func TestProgressIsForTerminals(t *testing.T) {
+// pass lets time pass in the bubble of a test.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestProgressIsForTerminals(t *testing.T) { synctest.Test(t, progressWithoutATerminal) }
+
+func progressWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out)
-	now := time.Unix(0, 0)
-	p.now = func() time.Time { return now }
 	p.begin("prod")
-	now = now.Add(time.Hour)
+	pass(time.Hour)
 	p.tell(1, 2)
 	p.end()
 	if _, err := p.Write([]byte("log\n")); err != nil || out.String() != "log\n" {

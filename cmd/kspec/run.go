@@ -110,7 +110,7 @@ NO_COLOR=1 nowhere.`,
 	})
 	root.AddCommand(
 		newValidateCommand(a), newRenderCommand(a), newDriftCommand(a),
-		newVerifyCommand(a), newScanCommand(a), newServeCommand(a), newClusterCommand(a), newMigrateCommand(a), newVersionCommand(a),
+		newVerifyCommand(a), newScanCommand(a), newServeCommand(a), newClusterCommand(a), newMigrateCommand(a), newInitCommand(a), newVersionCommand(a),
 	)
 	return root
 }

@@ -52,11 +52,11 @@ func wrongImage(rules kspec.RegistryRules, ref string) (what string, severity ks
 // Both are compared by whole elements of their paths.
 func comesFrom(ref, pattern string) bool {
 	image, want := elements(repository(ref)), elements(pattern)
-	if begins(image, want) {
-		return true
-	}
 	const official = "library" // of Docker Hub, which nobody writes
-	return image[0] == hub && len(image) > 2 && image[1] == official && begins(slices.Delete(slices.Clone(image), 1, 2), want)
+	if image[0] == hub && len(image) == 2 {
+		return begins(image, want) || begins([]string{hub, official, image[1]}, want)
+	}
+	return begins(image, want)
 }
 
 func begins(image, want []string) bool {

@@ -17,6 +17,7 @@ type demands struct {
 	seed     maphash.Seed
 	clusters map[string]map[string]demand // by cluster and target
 	sums     map[kspec.Digest]uint64      // of what was set last, by a digest of cluster and target
+	changes  uint64
 }
 
 type demand map[uint64]uint64
@@ -40,6 +41,7 @@ func (d *demands) set(t kspec.Target, objects []kspec.Object) {
 		return
 	}
 	d.sums[who] = sum
+	d.changes++
 	mine := make(demand, len(objects))
 	for _, o := range objects {
 		mine[d.key(o.ID())] = d.value(o.Object) + maphash.String(d.seed, o.FieldManager)
@@ -55,17 +57,32 @@ func (d *demands) set(t kspec.Target, objects []kspec.Object) {
 	d.clusters[t.Cluster][t.Name] = mine
 }
 
+// now returns a sum of the objects, 0 when there is none, and how often what
+// any target wants has changed.
+func (d *demands) now(objects []kspec.Object) (sum, changes uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sum(objects), d.changes
+}
+
+// are reports whether now would return the same.
+func (d *demands) are(sum, changes uint64, objects []kspec.Object) bool {
+	s, c := d.now(objects)
+	return s == sum && c == changes
+}
+
 // sum is of the digests of the objects, and 0 when one has none.
 func (d *demands) sum(objects []kspec.Object) uint64 {
 	var sum uint64
-	for _, o := range objects {
-		if o.Digest.IsZero() {
+	for i := range objects {
+		of := objects[i].Digest
+		if of.IsZero() {
 			return 0
 		}
 		sum = maphash.Comparable(d.seed, struct {
 			sum uint64
 			of  kspec.Digest
-		}{sum, o.Digest})
+		}{sum, of})
 	}
 	return sum
 }
@@ -98,6 +115,7 @@ func (d *demands) keep(keep func(target string) bool) {
 		for name := range targets {
 			if !keep(name) {
 				delete(targets, name)
+				d.changes++
 			}
 		}
 	}

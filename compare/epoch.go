@@ -100,7 +100,7 @@ func definitionKind() schema.GroupKind {
 	return schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 }
 
-// endpointOf returns where the objects of a kind without namespaces are.
+// endpointOf returns where the objects of a kind are, in all namespaces.
 func (s *sweep) endpointOf(kind schema.GroupKind) (endpoint, error) {
 	m, err := s.cluster.mapper.RESTMapping(kind)
 	if err != nil {

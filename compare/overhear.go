@@ -2,10 +2,13 @@ package compare
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cloudcwfranck/kspec"
 )
 
 // This file is how a look makes use of what was heard since the one before.
@@ -36,7 +39,31 @@ func (s *sweep) follow() {
 		}
 	}
 	s.places = s.placed()
-	s.following = s.Watch.follow(s.target.Name, s.places, epochs)
+	s.following = s.Watch.follow(s.target.Name, s.places, append(epochs, s.unitPlaces()...))
+	s.turns = map[*watch]uint64{}
+	for _, k := range s.following {
+		s.turns[k], _, _ = k.turn()
+	}
+}
+
+// unitPlaces are where the units are that the target names or a former look
+// found.
+func (s *sweep) unitPlaces() (places []earshot) {
+	e := s.target.Delivery.Engine
+	if e != kspec.Flux && e != kspec.ArgoCD {
+		return nil
+	}
+	at, err := s.endpointOf(kindOfUnit(e))
+	if err != nil {
+		return nil
+	}
+	for _, ref := range slices.Concat(s.named(), s.recallUnits()) {
+		place := earshot{s.cluster, endpoint{at.gvr, ref.Namespace}, ref.Name}
+		if len(places) < mostUnits && !slices.Contains(places, place) {
+			places = append(places, place)
+		}
+	}
+	return places
 }
 
 // placed returns the subjects by the watch that covers them.

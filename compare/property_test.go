@@ -201,17 +201,23 @@ type thing struct {
 	seen []*unstructured.Unstructured
 }
 
-func newProperty(t *testing.T, copies int) *property {
+// seed is 1, or what KSPEC_SEED says.
+func seed(t *testing.T) uint64 {
 	t.Helper()
-	seed := uint64(1)
+	n := uint64(1)
 	if s := os.Getenv("KSPEC_SEED"); s != "" {
 		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("KSPEC_SEED=%d", seed)
-	w := newWorld(t)
+	t.Logf("KSPEC_SEED=%d", n)
+	return n
+}
+
+func newProperty(t *testing.T, copies int) *property {
+	t.Helper()
+	seed, w := seed(t), newWorld(t)
 	w.namespace("property")
 	w.do(applier, "apply", parcels)
 	c := clusterOf(t, nil)

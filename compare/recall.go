@@ -135,20 +135,22 @@ func (d *Detector) Forget(keep []string) {
 	kept := func(target string) bool { return slices.Contains(keep, target) }
 	d.demands.keep(kept)
 	d.acquaintances.keep(kept)
+	d.stillnesses.keep(kept)
 	d.memories.mu.Lock()
 	defer d.memories.mu.Unlock()
-	maps.DeleteFunc(d.memories.targets, func(target string, _ map[kspec.ObjectID]past) bool {
-		return !slices.Contains(keep, target)
-	})
+	maps.DeleteFunc(d.memories.targets, func(target string, _ map[kspec.ObjectID]past) bool { return !kept(target) })
 }
 
 // stale reports whether p must be decided anew although nothing is known to
 // have changed: a webhook may answer by what kspec does not see. Ages differ
 // between objects, so that they do not all come at once.
 func (d *Detector) stale(p past, now time.Time) bool {
+	return now.Before(time.Unix(p.at, 0)) || now.After(d.expiry(p))
+}
+
+func (d *Detector) expiry(p past) time.Time {
 	spread := time.Duration(binary.BigEndian.Uint16(p.want[:])) * d.MaxAge / (1 << 17) // up to a half
-	age := now.Sub(time.Unix(p.at, 0))
-	return age < 0 || age > d.MaxAge-spread
+	return time.Unix(p.at, 0).Add(d.MaxAge - spread)
 }
 
 // memorable returns the subjects' verdicts as they can be remembered.

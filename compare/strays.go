@@ -112,8 +112,10 @@ func (s *sweep) strays(ctx context.Context) []kspec.Finding {
 	}
 	key := s.strayKey(marks)
 	if a := s.acquaintances.of(s.target.Name); a.clean == key && s.Now().Sub(a.at) < strayEvery {
+		s.until = earlier(s.until, a.at.Add(strayEvery))
 		return nil
 	}
+	s.until = time.Time{}
 	c := &collector{sweep: s, wanted: wanted, found: map[identity]kspec.Finding{}, sure: true}
 	for _, m := range marks {
 		c.collect(ctx, m)

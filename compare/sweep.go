@@ -43,6 +43,10 @@ type sweep struct {
 	// age is the longest time since one of these gave a sign of life.
 	heard map[endpoint]int
 	age   time.Duration
+	// turns are of the watches when the look began, and until is how long what
+	// it finds out without them holds; zero when that is not at all.
+	turns map[*watch]uint64
+	until time.Time
 
 	lists, gets, patches atomic.Int64
 	done                 atomic.Int64
@@ -88,14 +92,14 @@ func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Fin
 	o.tier, o.suppressed, o.findings = tier, suppressed, findings
 }
 
-func newSweep(d *Detector, c *Cluster, t kspec.Target, rules Rules, want kspec.Desired) *sweep {
-	s := &sweep{epochOfKey: map[epochKey]kspec.Digest{}, Detector: d, cluster: c, target: t, rules: rules}
-	subjects := make([]subject, len(want.Objects))
-	for i, w := range want.Objects {
+// subjectsOf returns the objects as subjects.
+func subjectsOf(objects []kspec.Object) []*subject {
+	subjects, all := make([]subject, len(objects)), make([]*subject, len(objects))
+	for i, w := range objects {
 		subjects[i].id, subjects[i].want = w.ID(), w
-		s.subjects = append(s.subjects, &subjects[i])
+		all[i] = &subjects[i]
 	}
-	return s
+	return all
 }
 
 // cleaned makes what Git wants ready to be compared.
@@ -115,7 +119,8 @@ func (o *subject) digest() kspec.Digest {
 
 // run looks at everything. It fails when the cluster cannot be reached or ctx
 // ends.
-func (s *sweep) run(ctx context.Context) error {
+func (s *sweep) run(ctx context.Context, want kspec.Desired) error {
+	s.subjects, s.epochOfKey, s.until = subjectsOf(want.Objects), map[epochKey]kspec.Digest{}, s.rules.Now.Add(s.MaxAge)
 	if !s.Watch.hears(s.cluster) {
 		if err := s.ask(ctx, func(ctx context.Context) error { return s.cluster.reach(ctx) }); err != nil {
 			return err

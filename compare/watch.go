@@ -56,8 +56,10 @@ type watch struct {
 	// set back to an older one, decisions up to reset do not hold.
 	position uint64
 	reset    time.Time
-	heard    time.Time
-	silence  *time.Timer
+	// turns counts what has become otherwise for any target.
+	turns   uint64
+	heard   time.Time
+	silence *time.Timer
 }
 
 // The states of a watch.
@@ -319,6 +321,15 @@ func (k *watch) stateNow() (state string, age time.Duration) {
 	}
 }
 
+// turn returns how often something has become otherwise, whether k would have
+// heard of it, and how long ago it last gave a sign of life.
+func (k *watch) turn() (turns uint64, sound bool, age time.Duration) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	state, age := k.stateNow()
+	return k.turns, state == healthy, age
+}
+
 // settle has all targets looked at once the watch works again after a gap.
 func (k *watch) settle() {
 	if !k.synced || !k.connected || !k.news {
@@ -355,6 +366,7 @@ func (k *watch) attend(target string, objects []*subject) {
 		b[o.key()] = old[o.key()]
 	}
 	k.books[target] = b
+	k.turns++
 	k.signal()
 }
 
@@ -415,6 +427,7 @@ func (k *watch) event(o any, gone bool) {
 		k.dropped.Add(1)
 		return
 	}
+	k.turns++
 	k.relevant.Add(1)
 	k.poke(k.Debounce, told...)
 }
@@ -469,6 +482,7 @@ func (k *watch) fill(objects []any, version uint64) {
 		}
 	}
 	k.position, k.synced, k.news = version, true, true
+	k.turns++
 	k.hear()
 	k.settle()
 }

@@ -51,6 +51,12 @@ func overhear(t testing.TB, wrap func(http.RoundTripper) http.RoundTripper) *ear
 
 func (e *ear) look(t testing.TB, target string, want kspec.Desired) kspec.Report {
 	t.Helper()
+	if len(want.Objects) > 0 && want.Objects[0].Digest.IsZero() { // renderers fill it in
+		want.Objects = slices.Clone(want.Objects)
+		for i, o := range want.Objects {
+			want.Objects[i].Digest = kspec.DigestOf(o)
+		}
+	}
 	rep, err := e.Detect(t.Context(), kspec.Target{Name: target}, want)
 	if err != nil {
 		t.Fatal(err)
@@ -441,7 +447,7 @@ func TestNoStaleDecisionCounts(t *testing.T) {
 	l := &wires{}
 	e := overhear(t, func(next http.RoundTripper) http.RoundTripper { l.next = next; return l })
 	e.look(t, "prod", want)
-	random := rand.New(rand.NewPCG(3, 5))
+	random := rand.New(rand.NewPCG(seed(t), 5))
 	for round := range 200 {
 		var editing sync.WaitGroup
 		editing.Go(func() {
@@ -482,6 +488,39 @@ func randomEdit(w world, want kspec.Desired, random *rand.Rand, round int) {
 	default:
 		body := fmt.Sprintf(`{"data":{"v":"%d"},"spec":{"replicas":%d}}`, round, round)
 		_, _ = w.at(u).Patch(w.Context(), u.GetName(), types.MergePatchType, []byte(body), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	}
+}
+
+// TestWhatTheEngineIsToldIsHeardOf has an Application that is not read while
+// nothing is said of it, and what ends a stillness.
+func TestWhatTheEngineIsToldIsHeardOf(t *testing.T) {
+	w := under(t, kspec.ArgoCD, argoUnit, true, settings)
+	for i, o := range w.want.Objects {
+		w.want.Objects[i].Digest = kspec.DigestOf(o)
+	}
+	w.do("kubectl-edit", "patch", asText(t, edited(w.object("settings", ""), "red")))
+	e := overhear(t, nil)
+	still := func(why string, findings int) {
+		t.Helper()
+		waitFor(t, why, func() bool {
+			rep := w.detectBy(e.Detector)
+			return len(rep.Findings) == findings && rep.Coverage.Requests == kspec.Requests{}
+		})
+	}
+	still("a difference that nothing excuses", 1)
+	w.unit("{spec: {source: {repoURL: r, path: apps/web}, ignoreDifferences: [{kind: ConfigMap, jsonPointers: [/data/colour]}]}}")
+	still("the Application excuses it", 0)
+	w.unit(argoUnit)
+	still("the Application excuses nothing", 1)
+	w.target.Drift.Ignore = []kspec.IgnoreRule{{Paths: []string{"/data/colour"}, ExpiresAt: time.Now().Add(2 * time.Second)}}
+	still("a rule of the target excuses it", 0)
+	still("the rule has expired, which is a finding of its own", 2)
+	w.want.Objects[0].Unstructured = edited(w.want.Objects[0].DeepCopy(), "red")
+	w.want.Objects[0].Digest = kspec.DigestOf(w.want.Objects[0])
+	still("Git has what a person wrote", 1)
+	e.Claim(kspec.Target{Name: "rival"}, desired(t, w.ns, settings))
+	if rep := w.detectBy(e.Detector); len(rep.Unknown) != 1 {
+		t.Errorf("want a rival's claim to count, got %v", lines(rep))
 	}
 }
 

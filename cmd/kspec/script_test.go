@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,8 +57,25 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 //	fault NAME METHOD PATH  let one such request to $REPO or its API go wrong: lost, limit, hang
 //	faulted             wait until that happened
 //	lag N               keep the next pull request out of the next N lists
-func TestScripts(t *testing.T) {
-	cluster := kube.Shared(t)
+func TestScripts(t *testing.T) { runScripts(t, "testdata", kube.Shared(t)) }
+
+// TestScriptsOfClusters runs testdata/cluster/*.txtar, which say something of a
+// whole cluster: each has one of its own.
+func TestScriptsOfClusters(t *testing.T) {
+	cluster, err := kube.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	runScripts(t, "testdata/cluster", cluster)
+}
+
+func runScripts(t *testing.T, dir string, cluster *kube.Cluster) {
+	t.Helper()
 	kubeconfig := cluster.WriteKubeconfig(t)
 	cl := cluster.Client(t)
 	f, err := forge.New(t.TempDir(), forge.Options{Token: forgeToken})
@@ -68,7 +87,7 @@ func TestScripts(t *testing.T) {
 
 	s := &scripts{t: t, client: cl, forge: f, registry: registry.New(t)}
 	testscript.Run(t, testscript.Params{
-		Dir:           "testdata",
+		Dir:           dir,
 		UpdateScripts: os.Getenv("KSPEC_UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
 			name := "acme/" + strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
@@ -118,7 +137,25 @@ func (s *scripts) live(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	for _, u := range objects {
 		ts.Check(do(s.t.Context(), s.client, args[0], args[1], u))
+		if u.GetKind() == "CustomResourceDefinition" && args[1] == "apply" {
+			ts.Check(s.served(u))
+		}
 	}
+}
+
+// served waits until the API server knows the kind of a definition.
+func (s *scripts) served(crd *unstructured.Unstructured) error {
+	return wait.PollUntilContextTimeout(s.t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		if err := s.client.Get(ctx, client.ObjectKeyFromObject(crd), crd); err != nil {
+			return false, err
+		}
+		conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions") // null at first
+		established := func(c any) bool {
+			m, _ := c.(map[string]any)
+			return m["type"] == "Established" && m["status"] == "True"
+		}
+		return slices.ContainsFunc(conditions, established), nil
+	})
 }
 
 func do(ctx context.Context, c client.Client, manager, verb string, u *unstructured.Unstructured) error {

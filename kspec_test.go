@@ -3,7 +3,9 @@ package kspec_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -192,6 +194,17 @@ func TestReport(t *testing.T) {
 	}
 	if blind := (kspec.Report{Unknown: []kspec.Unknown{{Reason: "forbidden"}}}); blind.InSync() || blind.Complete() {
 		t.Error("what was not looked at is in sync")
+	}
+}
+
+func TestReportsTellLogsHowOldTheyAre(t *testing.T) {
+	rep := kspec.Report{StartedAt: time.Unix(100, 0)}
+	if text := rep.LogValue().String(); strings.Contains(text, "age") {
+		t.Errorf("what was just read has an age: %s", text)
+	}
+	rep.ObservedAt = time.Unix(58, 0)
+	if text := rep.LogValue().String(); !strings.Contains(text, "age=42s") {
+		t.Errorf("no age: %s", text)
 	}
 }
 

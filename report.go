@@ -105,13 +105,17 @@ func (r Report) With(findings ...Finding) Report {
 
 // LogValue implements [slog.LogValuer].
 func (r Report) LogValue() slog.Value {
-	return slog.GroupValue(
+	attrs := []slog.Attr{
 		slog.String("revision", r.Revision.String()),
 		slog.Int("objects", r.Coverage.Objects),
 		slog.Int("findings", len(r.Open())),
 		slog.Int("unknown", len(r.Unknown)),
 		slog.String("worst", string(r.Worst())),
-	)
+	}
+	if !r.ObservedAt.IsZero() {
+		attrs = append(attrs, slog.String("age", r.StartedAt.Sub(r.ObservedAt).Round(time.Second).String()))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // SortFindings sorts in place by object, verdict, first path and message.

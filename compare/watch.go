@@ -270,8 +270,7 @@ func (s stream) Stop() {
 
 // refuse gives up for a while, and lets the kind be read at each look.
 func (k *watch) refuse(err error) {
-	k.Log.Warn("kind cannot be watched, reading it at each look",
-		"cluster", k.cluster.name, "kind", k.at.gvr.String(), "namespace", k.at.namespace, "error", scrub(err.Error()))
+	k.Log.Warn("kind cannot be watched, reading it at each look", append(k.attrs(), "error", scrub(err.Error()))...)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refusal = time.Now()
@@ -279,6 +278,11 @@ func (k *watch) refuse(err error) {
 		k.cancel()
 	}
 	k.poke(settling, slices.Collect(maps.Keys(k.books))...)
+}
+
+// attrs name the watch in a log.
+func (k *watch) attrs() []any {
+	return []any{"cluster", k.cluster.name, "kind", k.at.gvr.GroupResource().String(), "namespace", k.at.namespace}
 }
 
 // failed is told what keeps k from listing or watching, and logs it once until
@@ -294,8 +298,7 @@ func (k *watch) failed(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.failing {
-		k.Log.Warn("watch broken, reading until it works again",
-			"cluster", k.cluster.name, "kind", k.at.gvr.String(), "namespace", k.at.namespace, "error", scrub(err.Error()))
+		k.Log.Warn("watch broken, reading until it works again", append(k.attrs(), "error", scrub(err.Error()))...)
 	}
 	k.failing = true
 }
@@ -334,6 +337,9 @@ func (k *watch) turn() (turns uint64, sound bool, age time.Duration) {
 func (k *watch) settle() {
 	if !k.synced || !k.connected || !k.news {
 		return
+	}
+	if k.failing {
+		k.Log.Info("watch works again", k.attrs()...)
 	}
 	k.news, k.failing = false, false
 	k.poke(settling, slices.Collect(maps.Keys(k.books))...)

@@ -270,6 +270,9 @@ func TestAClusterThatIsDownIsAskedLessAndLess(t *testing.T) {
 		if n := strings.Count(h.log.String(), "watch broken"); n != 1 {
 			t.Errorf("logged %d times, want once:\n%s", n, h.log.String())
 		}
+		if !strings.Contains(h.log.String(), "watch works again") {
+			t.Errorf("does not tell that it works again:\n%s", h.log.String())
+		}
 	})
 }
 

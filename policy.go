@@ -51,6 +51,10 @@ type Exemption struct {
 	ExpiresAt  time.Time
 	Namespaces []string
 	Resources  []ExemptResource
+	// Unapproved says, after "it", why Approver does not count as having
+	// approved: the exemption then waives nothing. It is empty when that is
+	// proved, or nobody asked for a proof.
+	Unapproved string
 }
 
 // ExemptResource matches objects; empty fields match anything, and one with no

@@ -84,7 +84,7 @@ func (e exemption) void(now time.Time) string {
 	if e.malformed == "" && !now.Before(e.ExpiresAt) {
 		return "expired on " + e.ExpiresAt.UTC().Format(time.RFC3339)
 	}
-	return e.malformed
+	return cmp.Or(e.malformed, e.Unapproved)
 }
 
 // covers reports whether e alone selects o.

@@ -56,6 +56,7 @@ func TestExemption(t *testing.T) {
 	}{
 		{"none", nil, web, ""},
 		{"of its namespace", []kspec.Exemption{with(nil)}, web, "a"},
+		{"unapproved", []kspec.Exemption{with(func(e *kspec.Exemption) { e.Unapproved = "is not approved" })}, web, ""},
 		{"of another namespace", []kspec.Exemption{with(func(e *kspec.Exemption) { e.Namespaces = []string{"web"} })}, web, ""},
 		{"of no namespace and no resource", []kspec.Exemption{with(func(e *kspec.Exemption) { e.Namespaces = nil })}, web, ""},
 		{"of a resource without a field", []kspec.Exemption{selecting(resource{})}, web, ""},
@@ -318,6 +319,7 @@ func TestExemptionsThatWaiveNothingAreFindings(t *testing.T) {
 		{"a day before", exempt("a", days(1)), `exemption "a" ends on 2026-06-16T12:00:00Z: in less than a day`, false},
 		{"at its end", exempt("a", days(0)), `exemption "a" waives nothing: it expired on 2026-06-15T12:00:00Z`, true},
 		{"long after", exempt("a", days(-300)), `exemption "a" waives nothing: it expired on 2025-08-19T12:00:00Z`, true},
+		{"unapproved", exempt("a", func(e *kspec.Exemption) { e.Unapproved = "is not approved: nobody did" }), `exemption "a" waives nothing: it is not approved: nobody did`, true},
 		{"never", exempt("a", func(e *kspec.Exemption) { e.ExpiresAt = time.Time{} }), `exemption "a" waives nothing: it never expires`, true},
 		{"approved by nobody", exempt("a", func(e *kspec.Exemption) { e.Approver = "" }), `exemption "a" waives nothing: it was approved by nobody`, true},
 		{"of nothing", selecting(), `exemption "a" waives nothing: it selects nothing`, true},

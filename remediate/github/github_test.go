@@ -41,6 +41,7 @@ type world struct {
 	*github.Forge
 	hub      *forge.Forge
 	url      string
+	root     string
 	requests atomic.Int64
 	mu       sync.Mutex
 	log      []string // method and path
@@ -97,7 +98,7 @@ func ready(t *testing.T, change ...func(*github.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{hub: hub}
+	w := &world{hub: hub, root: root}
 	checked := openapi.Checked(t, hub)
 	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.requests.Add(1)

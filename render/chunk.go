@@ -1,7 +1,7 @@
 package render
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -116,7 +116,7 @@ func (s *scanner) divide(file string) (plan, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.found)) {
-		for _, check := range []func(*kustomization) error{p.namespaces, p.patches, p.replicas} {
+		for _, check := range []func(*kustomization) error{p.inhabited, p.namespaces, p.patches, p.replicas} {
 			if err := check(s.found[name]); err != nil {
 				return plan{}, err
 			}
@@ -157,15 +157,26 @@ func oneByOne(k *kustomization) error {
 	return nil
 }
 
-// marked refuses files with annotations by which Kustomize steers itself.
+// marked refuses objects and kustomizations with annotations by which Kustomize
+// steers itself.
 func (s *scanner) marked() error {
-	for _, name := range slices.Sorted(maps.Keys(s.v.files)) {
-		data := s.v.files[name]
-		if bytes.Contains(data, []byte("config.kubernetes.io/")) || !isKustomization(name) && bytes.Contains(data, []byte("config.k8s.io/")) {
+	for _, name := range slices.Sorted(maps.Keys(s.found)) {
+		if k := s.found[name]; k.node != nil && steers(k.node) {
+			return undivided{name + " has annotations of Kustomize"}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.docs)) {
+		if slices.ContainsFunc(s.docs[name], func(d document) bool { return steers(d.node) }) {
 			return undivided{name + " has annotations of Kustomize"}
 		}
 	}
 	return nil
+}
+
+func steers(n *yaml.Node) bool {
+	return strings.Contains(n.Value, "config.kubernetes.io") ||
+		strings.Contains(n.Value, "config.k8s.io") && n.Value != types.KustomizationVersion ||
+		slices.ContainsFunc(n.Content, steers)
 }
 
 // collect lists the atoms below a kustomization, each file once.
@@ -198,7 +209,7 @@ func (p *planner) collect(file string, first map[string]int) []int {
 }
 
 // separator is what Kustomize divides files at.
-var separator = regexp.MustCompile(`\n---.*\n`)
+var separator = regexp.MustCompile(`\n---[ \t]*(?:#.*)?\n`)
 
 // atomsOf divides a file into its documents, if there is no doubt about how
 // Kustomize divides it.
@@ -210,10 +221,19 @@ func (p *planner) atomsOf(name string) []atom {
 		return all
 	}
 	var parts []string
-	for _, text := range separator.Split(data, -1) {
-		if own, err := parse(name, []byte(text), p.v.lim); err != nil || len(own) > 1 {
+	texts := separator.Split(data, -1)
+	for i, text := range texts {
+		if i < len(texts)-1 {
+			text += "\n" // as Kustomize does: it may end a text
+		}
+		own, err := parse(name, []byte(text), p.v.lim)
+		if err == nil {
+			own, err = flatten(name, own)
+		}
+		if err != nil || len(own) > 1 {
 			return all
-		} else if len(own) == 1 {
+		}
+		if len(own) == 1 {
 			if n := len(parts); n >= len(docs) || nameOf(own[0].node) != nameOf(docs[n].node) {
 				return all
 			}
@@ -270,6 +290,15 @@ func (p *planner) under(file string) map[int]bool {
 	return below
 }
 
+// inhabited refuses a kustomization without objects: no chunk would see it, and
+// find what is wrong with it.
+func (p *planner) inhabited(k *kustomization) error {
+	if len(p.below[k.file]) == 0 {
+		return because(k, "resources", "a kustomization of nothing")
+	}
+	return nil
+}
+
 // namespaces refuses a kustomization that renames a Namespace.
 func (p *planner) namespaces(k *kustomization) error {
 	if k.Namespace == "" {
@@ -310,11 +339,14 @@ func (p *planner) patches(k *kustomization) error {
 		if err != nil || len(docs) == 0 {
 			return because(k, "patches", "a patch that cannot be read")
 		}
+		if slices.ContainsFunc(docs, func(d document) bool { return steers(d.node) }) {
+			return because(k, "patches", "a patch with annotations of Kustomize")
+		}
 		if patch.Options != nil && (patch.Options.AllowKindChange || patch.Options.AllowNameChange) {
 			return because(k, "patches", "a patch with options")
 		}
 		if patch.Target != nil {
-			if err := harmless(docs); err != nil {
+			if err := p.harmless(docs); err != nil {
 				return because(k, "patches", err.Error())
 			}
 			continue
@@ -329,30 +361,64 @@ func (p *planner) patches(k *kustomization) error {
 			found = append(found, own...)
 		}
 		p.tie(found)
+		for _, d := range docs {
+			refersTo(d.node, false, func(name string) { p.tie(append(found[:1:1], p.names[name]...)) })
+		}
 		p.anchors[anchored{k.file, "patches", i}] = found[0]
 	}
 	return nil
 }
 
 // harmless refuses a patch with target that could change which object an object
-// is, or delete one.
-func harmless(docs []document) error {
+// is, delete one, or make one refer to another.
+func (p *planner) harmless(docs []document) error {
 	for _, d := range docs {
-		if bytes.Contains([]byte(spelled(d.node)), []byte("$patch")) {
+		if strings.Contains(spelled(d.node), "$patch") {
 			return errors.New("a patch that deletes or replaces")
 		}
 		if d.node.Kind != yaml.SequenceNode {
+			if err := p.stranger(d.node, false); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, op := range d.node.Content {
-			for _, step := range []string{"path", "from"} {
-				if n := field(op, step); n != nil && identifies(text(n)) {
-					return fmt.Errorf("a patch of %q", text(n))
-				}
+			if err := p.operation(op); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// operation is harmless for one operation of a JSON patch.
+func (p *planner) operation(op *yaml.Node) error {
+	to, from, value := text(field(op, "path")), field(op, "from"), field(op, "value")
+	if identifies(to) || from != nil && identifies(text(from)) {
+		return fmt.Errorf("a patch of %q", cmp.Or(text(from), to))
+	}
+	steps := strings.Split(to, "/")
+	last := len(steps) - 1
+	inside := slices.ContainsFunc(steps[:last], refers)
+	switch {
+	case from != nil && (inside || refers(steps[last])):
+		return fmt.Errorf("a patch that copies to %q", to)
+	case value == nil:
+		return nil
+	case inside && steps[last] == "name":
+		return p.stranger(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: "name"}, value}}, true)
+	}
+	return p.stranger(value, inside || refers(steps[last]))
+}
+
+// stranger refuses what refers to an object that is there.
+func (p *planner) stranger(n *yaml.Node, inside bool) (err error) {
+	refersTo(n, inside, func(name string) {
+		if len(p.names[name]) > 0 {
+			err = fmt.Errorf("a patch that refers to %q", name)
+		}
+	})
+	return err
 }
 
 // identifies reports whether a JSON pointer may lead to what names an object.
@@ -403,9 +469,13 @@ func refersTo(n *yaml.Node, inside bool, f func(name string)) {
 		if inside && key == "name" {
 			f(text(child))
 		}
-		refers := slices.Contains(references(), key) || strings.HasSuffix(strings.ToLower(key), "name")
-		refersTo(child, inside || refers && child.Kind != yaml.ScalarNode, f)
+		refersTo(child, inside || refers(key) && child.Kind != yaml.ScalarNode, f)
 	}
+}
+
+// refers reports whether a reference may be below a key.
+func refers(key string) bool {
+	return slices.Contains(references(), key) || strings.HasSuffix(strings.ToLower(key), "name")
 }
 
 // cut makes the chunks. Where one ends depends on what is there and not on what
@@ -483,7 +553,7 @@ func (p *plan) serve(found map[string]*kustomization, chunk []int) map[string]an
 	}
 	for file, texts := range parts {
 		if len(texts) < len(p.parts[file]) {
-			served[file] = []byte(strings.Join(texts, "\n---\n"))
+			served[file] = []byte(strings.Join(texts, "---\n"))
 		}
 	}
 	for file, used := range entries {

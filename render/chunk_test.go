@@ -152,6 +152,9 @@ func someObjects() []string {
 	return []string{
 		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %[1]s\n%[3]sdata: {a: %[2]s, text: \"x\\n---\\ny\"}\n",
 		"apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: %[1]s\n%[3]s",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %[1]s\n%[3]sdata:\n  script: |\n    run %[2]s\n",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %[1]s\n%[3]sdata:\n  script: >+\n    run %[2]s\n\n",
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  labels: {to: &to %[2]s}\n  name: %[1]s\n%[3]sroleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: *to}\nsubjects: [{kind: ServiceAccount, name: *to}]\n",
 		"apiVersion: v1\nkind: Service\nmetadata:\n  name: %[1]s\n%[3]s  labels: {app: %[2]s}\nspec: {selector: {app: %[1]s}, ports: [{port: 80}]}\n",
 		"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: %[1]s\n%[3]s  labels: {app: %[1]s}\nspec:\n  selector: {matchLabels: {app: %[1]s}}\n  template:\n    metadata: {labels: {app: %[1]s}}\n    spec:\n      serviceAccountName: %[2]s\n      containers: [{name: app, image: \"web:1\", envFrom: [{configMapRef: {name: %[2]s}}]}]\n",
 		"apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: %[1]s\n%[3]sspec:\n  serviceName: %[2]s\n  selector: {matchLabels: {app: %[1]s}}\n  template: {metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: app, image: db}]}}\n",
@@ -291,7 +294,7 @@ func (r *someRepo) patch() string {
 		kind, name = of[0], of[1]
 		version = regexp.MustCompile(`apiVersion: (\S+)\nkind: ` + kind).FindStringSubmatch(strings.Join(someObjects(), ""))[1]
 	}
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0, 1:
 		return fmt.Sprintf("{patch: '{apiVersion: %s, kind: %s, metadata: {name: %s, labels: {patched: \"yes\"}}}'}", version, kind, name)
 	case 2:
@@ -306,6 +309,10 @@ func (r *someRepo) patch() string {
 	case 6:
 		return fmt.Sprintf("{target: {kind: %s}, patch: '{apiVersion: v1, kind: x, metadata: {name: other, namespace: far}, data: {more: \"1\"}}'%s}", kind,
 			r.one("", "", ", options: {allowNameChange: true}"))
+	case 7:
+		return fmt.Sprintf("{patch: '{apiVersion: %s, kind: %s, metadata: {name: %s}, subjects: [{kind: ServiceAccount, name: %s, namespace: shop}]}'}", version, kind, name, r.name())
+	case 8:
+		return fmt.Sprintf("{target: {kind: RoleBinding}, patch: \"- {op: add, path: %s, value: {kind: ServiceAccount, name: %s, namespace: other}}\"}", r.one("/subjects/-", "/subjects/0", "/metadata/annotations"), name)
 	default:
 		return fmt.Sprintf("{target: {name: n.*, namespace: %s}, patch: '{apiVersion: v1, kind: x, metadata: {name: x, annotations: {u: v}}}'}", r.one("shop", "other", "default", ""))
 	}

@@ -173,24 +173,43 @@ func (e *duplicateKeyError) Error() string {
 	return fmt.Sprintf("the key %q stands twice, at lines %d and %d", e.key, e.first, e.second)
 }
 
-// field returns the value of a key of a mapping, nil when there is none.
+// field returns the value of a key of a mapping, nil when there is none. A key
+// of its own goes before one of a merge.
 func field(n *yaml.Node, key string) *yaml.Node {
-	for n != nil && n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = aliased(n)
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
+		value := n.Content[i+1]
+		switch n.Content[i].Value {
+		case key:
+			return value
+		case "<<":
+			if merged = []*yaml.Node{value}; value.Kind == yaml.SequenceNode {
+				merged = value.Content
+			}
+		}
+	}
+	for _, from := range merged {
+		if value := field(from, key); value != nil {
+			return value
 		}
 	}
 	return nil
 }
 
+// aliased returns what an alias stands for, and any other node as it is.
+func aliased(n *yaml.Node) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
 func text(n *yaml.Node) string {
-	if n == nil || n.Kind != yaml.ScalarNode {
+	if n = aliased(n); n == nil || n.Kind != yaml.ScalarNode {
 		return ""
 	}
 	return n.Value

@@ -448,7 +448,7 @@ func TestNoStaleDecisionCounts(t *testing.T) {
 	e := overhear(t, func(next http.RoundTripper) http.RoundTripper { l.next = next; return l })
 	e.look(t, "prod", want)
 	random := rand.New(rand.NewPCG(seed(t), 5))
-	for round := range 200 {
+	for round := range 100 {
 		var editing sync.WaitGroup
 		editing.Go(func() {
 			for range 1 + random.IntN(4) {

@@ -63,9 +63,9 @@ type auditFile struct {
 func OpenAuditLog(patterns []string, log *slog.Logger) (*AuditLog, error) {
 	for _, pattern := range patterns {
 		paths, err := filepath.Glob(pattern)
-		paths = slices.DeleteFunc(paths, isFolder)
+		paths = slices.DeleteFunc(paths, irregular)
 		if err == nil && len(paths) == 0 {
-			err = os.ErrNotExist
+			err = errors.New("no such regular file")
 		}
 		for _, path := range paths {
 			err = errors.Join(err, readable(path))
@@ -85,9 +85,11 @@ func readable(path string) error {
 	return f.Close()
 }
 
-func isFolder(path string) bool {
+// irregular reports whether path is a folder, a pipe or the like, which may
+// keep a reader waiting for ever.
+func irregular(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+	return err == nil && !info.Mode().IsRegular()
 }
 
 // Read reads what was logged since the last call and returns all that is known.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -299,7 +300,11 @@ func TestALogIsFollowedThroughRotation(t *testing.T) {
 }
 
 func TestALogThatIsNotThereIsRefused(t *testing.T) {
-	for _, pattern := range []string{t.TempDir(), filepath.Join(t.TempDir(), "audit.log"), filepath.Join(t.TempDir(), "*.log"), "["} {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{pipe, t.TempDir(), filepath.Join(t.TempDir(), "audit.log"), filepath.Join(t.TempDir(), "*.log"), "["} {
 		if _, err := OpenAuditLog([]string{pattern}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), pattern) {
 			t.Errorf("%s: got error %v", pattern, err)
 		}

@@ -61,7 +61,7 @@ func detect(ctx context.Context, a *app, flags lookFlags) error {
 		reports = append(reports, rep)
 		return verdictOf(rep)
 	})
-	if len(reports) > 0 {
+	if len(reports) > 0 || verdict == nil {
 		if err := a.printReports(flags.output, reports); err != nil {
 			return err
 		}

@@ -298,7 +298,7 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 			return ctx.Err()
 		}
 		if t.Suspend {
-			a.log.InfoContext(ctx, "suspended", "target", t)
+			a.log.WarnContext(ctx, "suspended, and left out", "target", t)
 			continue
 		}
 		t, err := policy.At(t, time.Now())

@@ -50,8 +50,9 @@ func newServeCommand(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Watch the repo and the clusters until told to stop",
 		Long: `Run the reconciler: read the config repo, look at every cluster when its
-interval has passed, the repo changed or what it declares did, keep the pull requests up to date and
-tell whom the AlertConfigs name. SIGTERM ends it gracefully.
+interval has passed, the repo changed or what it declares did, keep the pull
+requests up to date and tell whom the AlertConfigs name. SIGTERM ends it
+gracefully.
 
 Of several replicas one works and the others wait, by a Lease in --namespace.`,
 		Example: `  kspec serve --repo https://github.com/acme/config --secrets-dir /etc/kspec/secrets
@@ -68,7 +69,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	flags.look.state.bind(cmd)
 	flags.forge.bind(cmd)
 	f := cmd.Flags()
-	f.IntVar(&flags.look.workers, "concurrency", 8, "dry-runs at a time in one cluster")
+	f.IntVar(&flags.look.workers, "concurrency", 8, "most gets and dry-runs at a time in one cluster")
 	f.DurationVar(&flags.poll, "poll", 30*time.Second, "time between two questions to the Git server whether anything is new")
 	f.BoolVar(&flags.watch, "watch", true, "watch what is declared, and look when it changes; with --watch=false only when the interval has passed")
 	f.IntVar(&flags.targets, "concurrent-targets", 4, "targets looked at at a time")

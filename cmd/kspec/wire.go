@@ -98,7 +98,7 @@ func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.who.bind(cmd)
 	f.bindOutput(cmd)
 	f.bindDryRun(cmd)
-	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "dry-runs at a time")
+	cmd.Flags().IntVar(&f.workers, "concurrency", 8, "most gets and dry-runs at a time")
 }
 
 func (f *lookFlags) bindOutput(cmd *cobra.Command) {

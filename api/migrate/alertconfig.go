@@ -78,7 +78,7 @@ func slack(d *document, p path) {
 	case d.has(ref):
 		if d.has(direct) {
 			d.remove(direct)
-			d.note(Secret, direct, "taken away: webhookURLSecretRef won over it; "+revoke)
+			d.note(Secret, direct, "taken away: webhookURLSecretRef won over it. "+revoke)
 		}
 		slackRef(d, ref)
 	case written:

@@ -106,6 +106,7 @@ func TestDetailsOfTheMigration(t *testing.T) {
 		{"parameters of others stay", head + "spec: {policyTemplate: {name: own, parameters: {x: 'true'}}}", "x: 'true'"},
 		{"a parameter that is no boolean stays", head + "spec: {policyTemplate: {name: security-baseline, parameters: {x: 'yes'}}}", "x: 'yes'"},
 		{"slack without an address", alert + "{enabled: true, slack: {enabled: true}}", `kspec.io/v0.3-spec.slack: "{\"enabled\":true}"`},
+		{"the copy that kubectl keeps", strings.Replace(alert, "{name: a}", `{name: a, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"spec":{"slack":{"webhookURL":"canary"}}}'}}`, 1) + "{}", "annotations: {}"},
 		{"nobody is left", alert + "{slack: {enabled: true}}", "defaultNotifiers: []"},
 		{"a name of an operator's secret stays", alert + "{webhooks: [{name: b, url: 'https://a.example', headers: {Authorization: 'Bearer ${X}'}}]}", "Authorization: 'Bearer ${X}'"},
 		{"a long opaque value is a secret", alert + "{webhooks: [{name: b, url: 'https://a.example', headers: {X-Id: 0123456789abcdef0123456789abcdef}}]}", `X-Id: "${B_X_ID}"`},

@@ -3,6 +3,8 @@ package migrate_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/cloudcwfranck/kspec/api/migrate"
+	"github.com/cloudcwfranck/kspec/docs/schemas"
+	"github.com/cloudcwfranck/kspec/fixtures"
 )
 
 // Where a field of v0.3 went, if not to another field.
@@ -205,6 +209,49 @@ func TestEveryFieldOfV03HasAFate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhatIsAnnotatedHasNoPlace fails when a document of today gets a field that
+// is still taken out of those of v0.3.
+func TestWhatIsAnnotatedHasNoPlace(t *testing.T) {
+	docs, err := os.ReadFile(filepath.Join(fixtures.Dir(), "..", "docs", "migration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, fields := range map[string][]string{
+		"clusterspec":   {"spec.webhooks", "spec.clusterRef.namespace", "spec.enforcement.autoRemediate", "spec.workloads.resources", "spec.policies"},
+		"clustertarget": {"spec.tokenSecretRef.namespace", "spec.insecureSkipTLSVerify"},
+		"alertconfig": {
+			"spec.enabled", "spec.defaultSeverity", "spec.slack.username", "spec.slack.iconEmoji",
+			"spec.webhooks.items.urlSecretRef", "spec.webhooks.items.headersSecretRef", "spec.webhooks.items.retryAttempts",
+		},
+	} {
+		data, err := schemas.FS.ReadFile(kind + "-v1alpha1.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range fields {
+			var at map[string]any
+			if err := json.Unmarshal(data, &at); err != nil {
+				t.Fatal(err)
+			}
+			steps := strings.Split(field, ".")
+			for _, step := range steps[:len(steps)-1] {
+				if step == "items" {
+					at = at["items"].(map[string]any)
+					continue
+				}
+				at = at["properties"].(map[string]any)[step].(map[string]any)
+			}
+			last := steps[len(steps)-1]
+			if _, there := at["properties"].(map[string]any)[last]; there {
+				t.Errorf("%s of %s has a place now: migrate to it", field, kind)
+			}
+			if !strings.Contains(string(docs), last) {
+				t.Errorf("docs/migration.md does not tell of %s", field)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +84,8 @@ func surveyCluster(ctx context.Context, c *compare.Cluster) (*clusterFacts, erro
 
 // minorOf returns the version without patch and what a vendor added.
 func minorOf(version string) string {
-	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "+")
+	parts := strings.Split(version, ".")
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
@@ -150,27 +153,32 @@ func unitsOf(ctx context.Context, walk *compare.Walk, kind schema.GroupKind) ([]
 // system's namespaces.
 func (f *clusterFacts) readRegistries(ctx context.Context, walk *compare.Walk) error {
 	hosts := map[string]bool{}
+	note := func(image string) { hosts[registryOf(image)] = true }
 	err := walk.Pods(ctx, func(_ kspec.ObjectID, pod *corev1.Pod) error {
 		if !slices.Contains(f.namespaces, pod.Namespace) {
 			return nil
 		}
 		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-			hosts[registryOf(c.Image)] = true
+			note(c.Image)
 		}
 		for _, c := range pod.Spec.EphemeralContainers {
-			hosts[registryOf(c.Image)] = true
+			note(c.Image)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read the Pods: %w", err)
 	}
-	for host := range hosts {
-		f.registries = append(f.registries, host)
+	f.registries = slices.Sorted(maps.Keys(hosts))
+	if slices.ContainsFunc(f.registries, func(host string) bool { return !registryHost.MatchString(host) }) {
+		f.registries = nil // nothing that could be allowed
 	}
-	slices.Sort(f.registries)
 	return nil
 }
+
+// registryHost matches what is a registry. The API server takes any text for an
+// image.
+var registryHost = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$`)
 
 // registryOf returns the host of an image, Docker Hub's without one.
 func registryOf(image string) string {
@@ -202,7 +210,7 @@ func judgeSpec(ctx context.Context, detector *require.Detector, text string) (st
 	open := rep.Open()
 	switch {
 	case len(open) > 0:
-		return fmt.Sprintf("%s, such as %s: %s", count(len(open), "finding"), open[0].Object, open[0].Message), nil
+		return fmt.Sprintf("%s, such as %s: %s", count(len(open), "finding"), open[0].Object, shortened(open[0].Message)), nil
 	case len(rep.Unknown) > 0:
 		return "nobody can say whether it holds: " + rep.Unknown[0].Reason, nil
 	}
@@ -212,6 +220,16 @@ func judgeSpec(ctx context.Context, detector *require.Detector, text string) (st
 		}
 	}
 	return "", nil
+}
+
+// shortened is for one line of a comment.
+func shortened(text string) string {
+	const most = 160
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most]) + "…"
 }
 
 func count(n int, what string) string {

@@ -112,8 +112,9 @@ type view struct {
 	variables []string
 	// hide is made when there is something to report.
 	hide *redactor
-	// alone are places that the engine leaves alone, by document.
-	alone map[string][]kspec.Path
+	// alone are places that the engine leaves alone: in the object as Git has it,
+	// as it would be, and as it is live.
+	alone [3][]kspec.Path
 }
 
 func open(l Look, r Rules) (*view, error) {

@@ -321,41 +321,6 @@ func (s *sweep) newEpochOf(ctx context.Context, k epochKey) kspec.Digest {
 	return digest(e, told, s.engine.deployers[k.folder].digest())
 }
 
-// textIn returns the string in a map, "" when it is none.
-func textIn(m map[string]any, fields ...string) string {
-	v, _, _ := unstructured.NestedFieldNoCopy(m, fields...)
-	s, _ := v.(string)
-	return s
-}
-
-func boolIn(m map[string]any, fields ...string) bool {
-	v, _, _ := unstructured.NestedFieldNoCopy(m, fields...)
-	b, _ := v.(bool)
-	return b
-}
-
-func mapIn(m map[string]any, fields ...string) map[string]any {
-	v, _, _ := unstructured.NestedFieldNoCopy(m, fields...)
-	sub, _ := v.(map[string]any)
-	return sub
-}
-
-func listIn(m map[string]any, most int, fields ...string) []any {
-	v, _, _ := unstructured.NestedFieldNoCopy(m, fields...)
-	l, _ := v.([]any)
-	return l[:min(len(l), most)]
-}
-
-func textsIn(m map[string]any, field string) []string {
-	var all []string
-	for _, v := range listIn(m, mostExceptions, field) {
-		if s, ok := v.(string); ok {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 // folder returns the path of a folder of the repo, as units name it, clean.
 func folder(p string) string {
 	return path.Clean(strings.TrimPrefix(path.Clean("/"+p), "/"))

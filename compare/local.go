@@ -85,17 +85,14 @@ func nameLike(example fieldpath.PathElement, item any) (fieldpath.PathElement, b
 		v := value.NewValueInterface(item)
 		return fieldpath.PathElement{Value: &v}, true
 	}
-	m, ok := item.(map[string]any)
-	if !ok || example.Key == nil {
+	if example.Key == nil {
 		return fieldpath.PathElement{}, false
 	}
 	keys := make(value.FieldList, 0, len(*example.Key))
 	for _, k := range *example.Key {
-		v, ok := m[k.Name]
+		v, ok := keyOf(item, k.Name)
 		if !ok {
-			if v, ok = keyDefault(k.Name); !ok {
-				return fieldpath.PathElement{}, false
-			}
+			return fieldpath.PathElement{}, false
 		}
 		keys = append(keys, value.Field{Name: k.Name, Value: value.NewValueInterface(v)})
 	}
@@ -164,16 +161,4 @@ func setDefault(m map[string]any, field string, v any) {
 	if _, ok := m[field]; !ok && m != nil {
 		m[field] = v
 	}
-}
-
-// mapsIn returns the maps among the items of a list.
-func mapsIn(list any) []map[string]any {
-	l, _ := list.([]any)
-	var all []map[string]any
-	for _, item := range l {
-		if m, ok := item.(map[string]any); ok {
-			all = append(all, m)
-		}
-	}
-	return all
 }

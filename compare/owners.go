@@ -80,11 +80,10 @@ func structure(owners []owner) *fieldpath.Set {
 }
 
 // ownerOf returns the entry that owns the value at path, the zero owner when
-// none does: the one that names
-// the place or the nearest above it, else one that owns something below. Among
-// several a person comes before a machine and the later before the earlier. A
-// place that is not there has an owner only when it is part of a value that is
-// owned as a whole.
+// none does: the one that names the place or the nearest above it, else one that
+// owns something below. Among several a person comes before a machine and the
+// later before the earlier. A place that is not there has an owner only when it
+// is part of a value that is owned as a whole.
 func ownerOf(owners []owner, path fieldpath.Path, there bool, byPerson func(string) bool) (best owner) {
 	depth := 0
 	for _, o := range owners {

@@ -37,28 +37,15 @@ func selects(pe fieldpath.PathElement, item any) bool {
 	if pe.Value != nil {
 		return same(item, (*pe.Value).Unstructured())
 	}
-	m, ok := item.(map[string]any)
-	if !ok || pe.Key == nil {
+	if pe.Key == nil {
 		return false
 	}
 	for _, k := range *pe.Key {
-		got, ok := m[k.Name]
-		if !ok {
-			got, ok = keyDefault(k.Name)
-		}
-		if !ok || !same(got, k.Value.Unstructured()) {
+		if got, ok := keyOf(item, k.Name); !ok || !same(got, k.Value.Unstructured()) {
 			return false
 		}
 	}
 	return true
-}
-
-// keyDefault is what the API server puts for a list key that Git leaves out.
-func keyDefault(name string) (any, bool) {
-	if name == "protocol" { // ports of containers and Services
-		return "TCP", true
-	}
-	return nil, false
 }
 
 // lookup follows path from root.

@@ -87,7 +87,6 @@ func (a *app) printReports(format string, reports []kspec.Report) error {
 
 func newRemediateCommand(a *app) *cobra.Command {
 	var flags lookFlags
-	var forge forgeFlags
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "remediate",
@@ -105,22 +104,21 @@ Exit codes: 0 in sync, 1 drift found, 2 kspec could not look or not write.`,
   export KSPEC_FORGE_TOKEN=…
   kspec drift remediate --repo https://github.com/acme/config --spec prod`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return remediate(cmd.Context(), a, flags, forge, dryRun) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return remediate(cmd.Context(), a, flags, dryRun) },
 	}
 	flags.bind(cmd)
 	cmd.Flags().Lookup("output").Usage = "format: " + strings.Join(outcomeFormats(), ", ")
 	flags.state.bind(cmd)
-	forge.bind(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and change nothing")
 	return cmd
 }
 
-func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, dryRun bool) error {
+func remediate(ctx context.Context, a *app, flags lookFlags, dryRun bool) error {
 	if !slices.Contains(outcomeFormats(), flags.output) {
 		return kspec.WithHint(fmt.Errorf("unknown output %q: want %s", flags.output, strings.Join(outcomeFormats(), ", ")),
 			"\"kspec drift detect\" writes reports in further formats")
 	}
-	if err := errors.Join(flags.check(), forge.check()); err != nil {
+	if err := errors.Join(flags.check(), flags.repo.forge.check()); err != nil {
 		return err
 	}
 	w, err := flags.wire(ctx, a, true)
@@ -128,7 +126,7 @@ func remediate(ctx context.Context, a *app, flags lookFlags, forge forgeFlags, d
 		return err
 	}
 	defer w.close()
-	if err := forge.wire(a, w, &flags.repo, onceOptions(dryRun)); err != nil {
+	if err := flags.repo.forge.wire(a, w, &flags.repo, onceOptions(dryRun)); err != nil {
 		return err
 	}
 	w.claim(ctx, flags.repo)

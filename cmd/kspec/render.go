@@ -73,6 +73,7 @@ drop.`,
 		},
 	}
 	repo.bind(cmd)
+	repo.bindForge(cmd)
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the rendered policies to the delivery path of the clone")
 	cmd.Flags().BoolVar(&explain, "explain", false, "tell on standard error how each folder and template was built")
 	return cmd

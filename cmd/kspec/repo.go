@@ -34,6 +34,9 @@ type repoFlags struct {
 	tokenFile              string
 	sshKeyFile, knownHosts string
 	caFile                 string
+	// forge and proveApprovals are of the verbs that know exemptions.
+	forge          forgeFlags
+	proveApprovals bool
 }
 
 func (f *repoFlags) bind(cmd *cobra.Command) {
@@ -292,6 +295,10 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 	if err != nil {
 		return err
 	}
+	prover, err := f.prover(a)
+	if err != nil {
+		return err
+	}
 	worst := f.documents(a, c)
 	for _, t := range targets {
 		if ctx.Err() != nil {
@@ -301,7 +308,7 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 			a.log.WarnContext(ctx, "suspended, and left out", "target", t)
 			continue
 		}
-		t, err := policy.At(t, time.Now())
+		t, err := policy.At(prover.prove(ctx, t), time.Now())
 		if err == nil {
 			err = do(t)
 		}

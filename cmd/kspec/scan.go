@@ -26,6 +26,7 @@ Exit codes: 0 all requirements hold, 1 one is broken, 2 kspec could not look.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return scan(cmd.Context(), a, flags) },
 	}
 	flags.repo.bind(cmd)
+	flags.repo.bindForge(cmd)
 	flags.cluster.bind(cmd)
 	flags.bindOutput(cmd)
 	return cmd

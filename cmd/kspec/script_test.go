@@ -46,15 +46,18 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 // repositories. Besides the commands of testscript a script has
 //
 //	repo DIR            create the repo $REPO from DIR
-//	push DIR MESSAGE    make DIR the content of its main branch, as a person
+//	push DIR MESSAGE [BRANCH]  make DIR the content of its main branch, or another, as a person
 //	live MANAGER VERB FILE  apply, update, patch, create or delete the objects of FILE
 //	pulls N             there are N pull requests; prints them to stdout
 //	pull N merge|close  do that as a person
+//	propose LOGIN BRANCH DIR  open a pull request that makes DIR the content of main, as LOGIN
+//	review N LOGIN STATE  review a pull request: APPROVED, CHANGES_REQUESTED, COMMENTED
+//	dismiss N LOGIN     dismiss the reviews of LOGIN
 //	image REF [KEY]     push an image to $REGISTRY; sign it and write the public key to KEY, and $KEY
 //	envsubst FILE…      replace $KEY and $REGISTRY in the files
 //	as USER FILE        write a kubeconfig FILE of USER, who may do what the cluster grants
 //	large FILE SIZE     write FILE of SIZE bytes
-//	fault NAME METHOD PATH  let one such request to $REPO or its API go wrong: lost, limit, hang
+//	fault NAME METHOD PATH  let one such request to $REPO or its API go wrong: lost, limit, hang; or all: down, forbidden
 //	faulted             wait until that happened
 //	lag N               keep the next pull request out of the next N lists
 func TestScripts(t *testing.T) { runScripts(t, "testdata", kube.Shared(t)) }
@@ -105,6 +108,7 @@ func runScripts(t *testing.T, dir string, cluster *kube.Cluster) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
+			"propose": s.propose, "review": s.review, "dismiss": s.dismiss,
 			"image": s.image, "envsubst": envsubst,
 			"as": as, "large": large, "fault": s.fault, "faulted": s.faulted, "lag": s.lag,
 		},
@@ -129,7 +133,30 @@ func (s *scripts) repo(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (s *scripts) push(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(s.forge.Push(ts.Value(repoName{}).(string), "main", args[1], os.DirFS(ts.MkAbs(args[0]))))
+	branch := "main"
+	if len(args) > 2 {
+		branch = args[2]
+	}
+	ts.Check(s.forge.Push(ts.Value(repoName{}).(string), branch, args[1], os.DirFS(ts.MkAbs(args[0]))))
+}
+
+func (s *scripts) propose(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.Value(repoName{}).(string)
+	ts.Check(s.forge.Push(name, args[1], "Change "+args[2], os.DirFS(ts.MkAbs(args[2]))))
+	_, err := s.forge.Open(name, args[0], args[1], "Change "+args[2])
+	ts.Check(err)
+}
+
+func (s *scripts) review(ts *testscript.TestScript, _ bool, args []string) {
+	number, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(s.forge.Review(ts.Value(repoName{}).(string), number, args[1], args[2]))
+}
+
+func (s *scripts) dismiss(ts *testscript.TestScript, _ bool, args []string) {
+	number, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(s.forge.Dismiss(ts.Value(repoName{}).(string), number, args[1]))
 }
 
 func (s *scripts) live(ts *testscript.TestScript, _ bool, args []string) {
@@ -277,13 +304,19 @@ func (s *scripts) fault(ts *testscript.TestScript, _ bool, args []string) {
 		f = forge.SecondaryLimit(time.Minute)
 	case "hang":
 		f = forge.Fault{Hang: true}
+	case "down":
+		f = forge.BadGateway("", "")
+		f.Times = -1
+	case "forbidden":
+		f = forge.NotAccessible()
+		f.Times = -1
 	default:
 		ts.Fatalf("unknown fault %q", args[0])
 	}
 	name := ts.Value(repoName{}).(string)
 	hit := make(chan struct{})
 	s.hits.Store(name, hit)
-	f.Before = func() { close(hit) }
+	f.Before = sync.OnceFunc(func() { close(hit) })
 	s.forge.Fault(f.On(args[1], "/"+regexp.QuoteMeta(name)+`\b.*`+args[2]))
 }
 

@@ -27,8 +27,7 @@ import (
 )
 
 type serveFlags struct {
-	look  lookFlags
-	forge forgeFlags
+	look lookFlags
 
 	poll       time.Duration
 	targets    int
@@ -61,13 +60,13 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), a, flags) },
 	}
 	flags.look.repo.bind(cmd)
+	flags.look.repo.bindForge(cmd)
 	flags.look.cluster.bind(cmd)
 	flags.look.registries.bind(cmd)
 	flags.look.bindKey(cmd)
 	flags.look.who.bind(cmd)
 	flags.look.bindDryRun(cmd)
 	flags.look.state.bind(cmd)
-	flags.forge.bind(cmd)
 	f := cmd.Flags()
 	f.IntVar(&flags.look.workers, "concurrency", 8, "most gets and dry-runs at a time in one cluster")
 	f.DurationVar(&flags.poll, "poll", 30*time.Second, "time between two questions to the Git server whether anything is new")
@@ -86,7 +85,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 }
 
 func serve(ctx context.Context, a *app, flags serveFlags) error {
-	if err := errors.Join(flags.check(), flags.look.checkWorkers(), flags.look.cluster.check(), flags.forge.check()); err != nil {
+	if err := errors.Join(flags.check(), flags.look.checkWorkers(), flags.look.cluster.check(), flags.look.repo.forge.check()); err != nil {
 		return err
 	}
 	log, err := a.serveLog(flags.logFormat)
@@ -104,6 +103,9 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 	}
 	defer w.close()
 	if err := flags.remediator(a, w); err != nil {
+		return err
+	}
+	if s.prover, err = flags.look.repo.prover(a); err != nil {
 		return err
 	}
 	dispatcher, err := notify.New(nil, w.clusters.secrets, notify.Options{
@@ -151,7 +153,7 @@ func (f *serveFlags) remediator(a *app, w *wiring) error {
 		})
 		return nil
 	}
-	return f.forge.wire(a, w, &f.look.repo, kremediate.Options{})
+	return f.look.repo.forge.wire(a, w, &f.look.repo, kremediate.Options{})
 }
 
 func (a *app) serveLog(format string) (*slog.Logger, error) {
@@ -177,6 +179,7 @@ type server struct {
 	log    *slog.Logger
 	loop   *kspec.Loop
 	gauges *gauges
+	prover *prover
 
 	// ready is set once the repo has been read.
 	ready atomic.Bool
@@ -305,7 +308,7 @@ func (s *server) tellSource(ctx context.Context, err error) {
 
 // look is the work of the loop.
 func (s *server) look(ctx context.Context, t kspec.Target) error {
-	t, err := policy.At(t, time.Now())
+	t, err := policy.At(s.prover.prove(ctx, t), time.Now())
 	if err != nil {
 		return kspec.Terminal(err)
 	}

@@ -92,6 +92,7 @@ func (f *registryFlags) options(log *slog.Logger) verify.Options {
 
 func (f *lookFlags) bind(cmd *cobra.Command) {
 	f.repo.bind(cmd)
+	f.repo.bindForge(cmd)
 	f.cluster.bind(cmd)
 	f.registries.bind(cmd)
 	f.bindKey(cmd)
@@ -329,7 +330,7 @@ func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Optio
 	if err != nil {
 		return err
 	}
-	forge, err := forges()[cmp.Or(f.forge, "github")](forgeAccess{repo.repo, f.url, auth.Token, transport, a.log})
+	forge, err := f.open(forgeAccess{repo.repo, f.url, auth.Token, transport, a.log})
 	if err != nil {
 		return err
 	}
@@ -342,6 +343,11 @@ func (f *forgeFlags) wire(a *app, w *wiring, repo *repoFlags, o kremediate.Optio
 	}
 	w.reconciler.Remediator = kremediate.New(forge, git, w.reconciler.Renderer, o)
 	return nil
+}
+
+// open returns the forge of the kind that was chosen.
+func (f *forgeFlags) open(a forgeAccess) (kremediate.Forge, error) {
+	return forges()[cmp.Or(f.forge, "github")](a)
 }
 
 // check refuses a kind of forge that there is none of.

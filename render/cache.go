@@ -19,6 +19,7 @@ import (
 // cache remembers results, and forgets those that were not used for longest.
 type cache struct {
 	limit int64
+	disk  *disk // nil when nothing is kept
 
 	mu      sync.Mutex
 	size    int64
@@ -39,6 +40,12 @@ type result struct {
 	bytes   int64
 	err     error
 }
+
+// The beginnings of questions about what Kustomize builds.
+const (
+	askedOverlay = "overlay "
+	askedChunk   = "chunk "
+)
 
 // look is one look at a tree and what it saw.
 type look struct{ what, saw string }
@@ -69,10 +76,14 @@ func (c *cache) get(ctx context.Context, asked string, v *view, build func() res
 		}
 	}
 	defer c.end(asked)
+	if r, ok := c.recall(asked, v); ok {
+		return r, true
+	}
 	r = build()
 	if lasting(r.err) {
 		r.asked, r.trace = asked, v.trace()
 		c.put(&r)
+		c.disk.save(&r)
 	}
 	return r, false
 }
@@ -108,7 +119,7 @@ func (c *cache) find(asked string, v *view) (result, bool) {
 	c.mu.Unlock()
 	for _, e := range known {
 		r := e.Value.(*result)
-		if slices.ContainsFunc(r.trace, func(l look) bool { return v.again(l.what) != l.saw }) {
+		if !r.holds(v) {
 			continue
 		}
 		c.mu.Lock()
@@ -117,6 +128,22 @@ func (c *cache) find(asked string, v *view) (result, bool) {
 		return *r, true
 	}
 	return result{}, false
+}
+
+// recall returns what an earlier process found.
+func (c *cache) recall(asked string, v *view) (result, bool) {
+	r, ok := c.disk.load(asked)
+	if !ok || !r.holds(v) {
+		return result{}, false
+	}
+	c.put(&r)
+	return r, true
+}
+
+// holds reports whether all looks of the build would see the same in another
+// tree.
+func (r *result) holds(v *view) bool {
+	return !slices.ContainsFunc(r.trace, func(l look) bool { return v.again(l.what) != l.saw })
 }
 
 func (c *cache) put(r *result) {

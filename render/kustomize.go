@@ -39,7 +39,7 @@ type built struct {
 // kustomized builds the kustomization in a folder, or remembers what it gave.
 func (r *Renderer) kustomized(ctx context.Context, fsys fs.FS, dir string) (result, bool) {
 	v := newView(fsys, r.limits) // its own: a build that is given up goes on reading
-	return r.cache.get(ctx, "overlay "+dir, v, func() result {
+	return r.cache.get(ctx, askedOverlay+dir, v, func() result {
 		s := newScanner(v)
 		s.cache, s.chunk = r.cache, r.chunk
 		return s.overlay(ctx, r.timeout, dir)
@@ -157,8 +157,11 @@ func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known 
 	if err != nil {
 		return result{}, false, err
 	}
-	if r, ok := s.cache.find(sum, s.v); ok {
-		return r, true, nil
+	asked := askedChunk + sum
+	for _, known := range []func(string, *view) (result, bool){s.cache.find, s.cache.recall} {
+		if r, ok := known(asked, s.v); ok {
+			return r, true, nil
+		}
 	}
 	objects, err := s.build(dir, func(origins bool) error {
 		_, err := s.prepareChunk(p, chunk, dir, origins)
@@ -167,7 +170,7 @@ func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known 
 	if err != nil {
 		return result{}, false, err
 	}
-	r = result{asked: sum, objects: pack(s.sourced(dir, file, objects))}
+	r = result{asked: asked, objects: pack(s.sourced(dir, file, objects))}
 	lost := false // its origin, and then its place is looked for in all files
 	for _, o := range objects {
 		r.bytes += o.size
@@ -175,6 +178,7 @@ func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known 
 	}
 	if !lost {
 		s.cache.put(&r)
+		s.cache.disk.save(&r)
 	}
 	return r, false, nil
 }

@@ -1,7 +1,7 @@
 // Package render makes the objects that a target must hold: Kustomize overlays
 // and plain folders of the config repo, and policy templates with their
-// parameters. It reads the tree and nothing else, runs no program and opens no
-// connection, and equal input gives equal bytes.
+// parameters. It reads the tree and, if it has one, its cache, runs no program and
+// opens no connection, and equal input gives equal bytes.
 //
 // What cannot be rendered becomes an Unknown that names file and line, and the
 // rest goes on. See docs/templates.md for templates, and
@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"slices"
 	"strings"
@@ -34,6 +35,12 @@ type Options struct {
 	Timeout time.Duration
 	// Limits bound what a repo can make kspec do.
 	Limits Limits
+	// CacheDir, when set, is a folder in which what Kustomize built outlives
+	// the process, within [Limits.CacheBytes]. It may be shared by processes of
+	// one user. Builds are not kept when others may enter it, and Log is told.
+	CacheDir string
+	// Log is told what goes wrong with the cache; nobody when nil.
+	Log *slog.Logger
 	// Built, when set, is told how every part of a rendering came about. It is
 	// called by whoever renders, so by several at once.
 	Built func(Build)
@@ -80,7 +87,16 @@ var _ kspec.Renderer = (*Renderer)(nil)
 // New returns a Renderer.
 func New(o Options) *Renderer {
 	limits := o.Limits.withDefaults()
-	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: newCache(limits.CacheBytes), chunk: chunkObjects, built: o.Built, check: o.Check, ruled: o.Ruled}
+	known := newCache(limits.CacheBytes)
+	if o.CacheDir != "" && limits.CacheBytes > 0 {
+		log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+		var err error
+		if known.disk, err = newDisk(o.CacheDir, limits, log); err != nil {
+			known.disk = nil
+			log.Warn("builds are not kept", "dir", o.CacheDir, "error", err)
+		}
+	}
+	return &Renderer{timeout: cmp.Or(o.Timeout, defaultTimeout), limits: limits, cache: known, chunk: chunkObjects, built: o.Built, check: o.Check, ruled: o.Ruled}
 }
 
 // Render implements [kspec.Renderer]. It fails only when there is no tree or

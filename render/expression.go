@@ -131,8 +131,11 @@ func (e expression) qualified(isVariable func(string) bool) string {
 }
 
 // place returns where in the expression a line and column of what qualified
-// returned are; both begin at 1.
+// returned are; both begin at 1. What is behind it is at its end.
 func (e expression) place(isVariable func(string) bool, line, column int) (int, int) {
+	if lines := strings.Split(e.text, "\n"); line > len(lines) {
+		return len(lines), len(lines[len(lines)-1]) + 1
+	}
 	begin := 0
 	for range line - 1 {
 		begin = skipTo(e.text, begin, "\n")

@@ -86,11 +86,7 @@ func (t template) lineOf(rule int, field string) int {
 
 // ruleError places an error at a field of a rule.
 func (t template) ruleError(rule int, field string, err error) error {
-	err = fmt.Errorf("rule %q: %s: %w", t.Spec.Rules[rule].Name, field, err)
-	if t.file == "" {
-		return err
-	}
-	return at(t.file, t.lineOf(rule, field), err)
+	return at(t.file, t.lineOf(rule, field), fmt.Errorf("template %q: rule %q: %s: %w", t.Name, t.Spec.Rules[rule].Name, field, err))
 }
 
 // rules makes the policies of the rules of all templates that the target uses.
@@ -117,7 +113,7 @@ func (j *job) rules(demands []demand) ([]policy, error) {
 	for _, r := range merged {
 		made, err := j.rule(r, of)
 		if err != nil {
-			return nil, fmt.Errorf("template %q: rule %q: %w", r.Source.Template, r.Name, err)
+			return nil, placed(r, fmt.Errorf("template %q: rule %q: %w", r.Source.Template, r.Name, err))
 		}
 		policies = append(policies, made...)
 	}
@@ -130,7 +126,7 @@ func (j *job) rule(r kspec.Rule, demands map[string]demand) ([]policy, error) {
 	d := demands[expressedBy(r)]
 	p, err := j.program(r, d)
 	if err != nil {
-		return nil, placed(r, err)
+		return nil, err
 	}
 	from := originOfRule(r, demands)
 	if j.ruled != nil {
@@ -138,7 +134,7 @@ func (j *job) rule(r kspec.Rule, demands map[string]demand) ([]policy, error) {
 	}
 	objects, err := p.objects(j.target)
 	if err != nil {
-		return nil, placed(r, err)
+		return nil, err
 	}
 	annotations := map[string]string{where.RuleAnnotation: r.Name, where.SeverityAnnotation: string(r.Severity)}
 	if len(r.Controls) > 0 {
@@ -152,7 +148,7 @@ func (j *job) rule(r kspec.Rule, demands map[string]demand) ([]policy, error) {
 	return policies, nil
 }
 
-// placed puts an error at the place of a rule, unless it has one.
+// placed puts an error at the place of a rule, if that is in the repo.
 func placed(r kspec.Rule, err error) error {
 	if r.Source.File == "" {
 		return err
@@ -246,7 +242,7 @@ func (j *job) program(r kspec.Rule, d demand) (*program, error) {
 	}
 	var known []string
 	if parameters != nil {
-		p.variables = append(p.variables, variable("params", literal(parameters)))
+		p.variables = append(p.variables, variable("params", celMap(parameters)))
 		known = append(known, "params")
 	}
 	if p.pods {
@@ -297,6 +293,24 @@ func sameMeta() string {
 
 func variable(name, expression string) any {
 	return map[string]any{"name": name, "expression": expression}
+}
+
+// celMap returns values by name as a literal of CEL, which would otherwise want
+// them to be of one type.
+func celMap(values map[string]any) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text := literal(values[name])
+		if list, ok := values[name].([]any); ok {
+			var items []string
+			for _, item := range list {
+				items = append(items, "dyn("+literal(item)+")")
+			}
+			text = "[" + strings.Join(items, ", ") + "]"
+		}
+		all = append(all, literal(name)+": dyn("+text+")")
+	}
+	return "{" + strings.Join(all, ", ") + "}"
 }
 
 // parametersOf returns the parameters that an expression reads: all when it does

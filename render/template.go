@@ -178,7 +178,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 		}
 		rendered, demands = append(rendered, policies...), append(demands, d)
 	}
-	if !broken { // a rule may build on one that is missing
+	if len(demands) == len(j.target.Templates) { // or a rule may build on one that is missing
 		policies, err := j.rules(demands)
 		if err != nil {
 			j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
@@ -225,10 +225,10 @@ func (j *job) use(ctx context.Context, use kspec.TemplateUse) ([]policy, demand,
 		return nil, demand{}, err
 	}
 	policies, d, err := j.useOf(ctx, t, use)
-	if err != nil {
-		return nil, demand{}, fmt.Errorf("template %q: %w", use.Name, err)
+	if p := (*placeError)(nil); err != nil && !errors.As(err, &p) {
+		err = fmt.Errorf("template %q: %w", use.Name, err)
 	}
-	return policies, d, nil
+	return policies, d, err
 }
 
 func (j *job) useOf(ctx context.Context, t template, use kspec.TemplateUse) ([]policy, demand, error) {

@@ -35,6 +35,9 @@ func (s *ClusterSpec) Target(src kspec.Source, rev kspec.Revision) (kspec.Target
 		t.Merge = kspec.MergeStrategy(i.MergeStrategy)
 	}
 	t.Merge = kspec.MergeStrategy(or(string(t.Merge), string(kspec.Merge)))
+	if t.Delivery.Policies == kspec.KyvernoLegacy {
+		t.Notes = append(t.Notes, "the rules of templates become ClusterPolicies, which Kyverno is giving up: set delivery.policies to kyverno or vap")
+	}
 	if spec.ClusterRef != nil {
 		t.Cluster = spec.ClusterRef.Name
 	}

@@ -67,11 +67,13 @@ func (e *CompileError) Error() string {
 // Set is a number of compiled policies. It is safe for concurrent use.
 type Set struct {
 	policies []*bound
+	kinds    *runtime.Scheme
 }
 
 // bound is a policy with what binds it.
 type bound struct {
 	*program
+	policy   *admissionv1.ValidatingAdmissionPolicy
 	bindings []*admissionv1.ValidatingAdmissionPolicyBinding
 }
 
@@ -81,7 +83,7 @@ type bound struct {
 // and what is broken in it has the verdict [Error].
 func (c *Compiler) Compile(objects ...*unstructured.Unstructured) (*Set, error) {
 	var errs []error
-	set := &Set{}
+	set := &Set{kinds: c.kinds}
 	bindings := map[string][]*admissionv1.ValidatingAdmissionPolicyBinding{}
 	for _, u := range objects {
 		switch {
@@ -94,13 +96,13 @@ func (c *Compiler) Compile(objects ...*unstructured.Unstructured) (*Set, error) 
 			}
 			bindings[b.Spec.PolicyName] = append(bindings[b.Spec.PolicyName], b)
 		case u.GetKind() == "ValidatingAdmissionPolicy":
-			p, err := c.program(u)
+			b, err := c.bound(u)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
-			errs = append(errs, p.errs...)
-			set.policies = append(set.policies, &bound{program: p})
+			errs = append(errs, b.compileErrors()...)
+			set.policies = append(set.policies, b)
 		}
 	}
 	for _, p := range set.policies {
@@ -108,6 +110,26 @@ func (c *Compiler) Compile(objects ...*unstructured.Unstructured) (*Set, error) 
 	}
 	slices.SortStableFunc(set.policies, func(a, b *bound) int { return strings.Compare(a.policy.Name, b.policy.Name) })
 	return set, errors.Join(errs...)
+}
+
+// bound compiles a policy; what binds it is still missing.
+func (c *Compiler) bound(u *unstructured.Unstructured) (*bound, error) {
+	b := &bound{policy: &admissionv1.ValidatingAdmissionPolicy{}}
+	err := convert(u, b.policy)
+	if err == nil {
+		b.program, err = c.program(b.policy)
+	}
+	return b, err
+}
+
+// compileErrors are those of the program, with the name of the policy.
+func (b *bound) compileErrors() []error {
+	var errs []error
+	for _, e := range b.errs {
+		e.Policy = b.policy.Name
+		errs = append(errs, &e)
+	}
+	return errs
 }
 
 // Check returns the error of compiling one object by itself, nil for one that is
@@ -124,12 +146,27 @@ func convert(u *unstructured.Unstructured, into any) error {
 	return nil
 }
 
+// Rules names the rules of the policies, sorted.
+func (s *Set) Rules() []string {
+	var names []string
+	for _, p := range s.policies {
+		names = append(names, p.rule())
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// rule is the name of the rule that a policy was rendered of, or its own.
+func (b *bound) rule() string {
+	return cmp.Or(b.policy.Annotations[policy.RuleAnnotation], b.policy.Name)
+}
+
 // Evaluate returns what the policies say when the object is created in a
 // namespace with those labels, in the order of their names. Of labels that are
 // nil only the name of the namespace is known; a selector that asks for others
 // is assumed to match. A policy that is not for such objects has no Result.
 func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, namespaceLabels map[string]string) []Result {
-	r := requestFor(object, namespaceLabels)
+	r := s.requestFor(object, namespaceLabels)
 	var results []Result
 	for _, p := range s.policies {
 		if !p.matches(r) {
@@ -137,7 +174,7 @@ func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, n
 		}
 		result := p.evaluate(ctx, r)
 		result.Policy = p.policy.Name
-		result.Rule = cmp.Or(p.policy.Annotations[policy.RuleAnnotation], p.policy.Name)
+		result.Rule = p.rule()
 		result.Severity = kspec.Severity(p.policy.Annotations[policy.SeverityAnnotation])
 		if controls := p.policy.Annotations[policy.ControlsAnnotation]; controls != "" {
 			result.Controls = strings.Split(controls, ",")
@@ -150,15 +187,17 @@ func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, n
 // evaluate is what one policy says. Of several validations the worst counts.
 func (b *bound) evaluate(ctx context.Context, r *request) Result {
 	switch {
+	case r.err != nil:
+		return Result{Verdict: Error, Reason: r.err.Error()}
 	case len(b.errs) > 0:
-		return Result{Verdict: Error, Reason: b.errs[0].Error()}
+		return Result{Verdict: Error, Reason: b.compileErrors()[0].Error()}
 	case len(b.bindings) == 0:
 		return Result{Verdict: Skip, Reason: "no binding makes the policy act"}
 	case !slices.ContainsFunc(b.bindings, func(o *admissionv1.ValidatingAdmissionPolicyBinding) bool {
 		return o.Spec.MatchResources == nil || r.matches(*o.Spec.MatchResources, false)
 	}):
 		return Result{Verdict: Skip, Reason: "no binding of the policy is for this object"}
-	case b.policy.Spec.ParamKind != nil:
+	case b.spec.ParamKind != nil:
 		return Result{Verdict: Skip, Reason: "needs parameters that are in the cluster"}
 	case b.needs.conditions != "":
 		return Result{Verdict: Skip, Reason: b.needs.conditions}

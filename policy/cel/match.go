@@ -1,16 +1,28 @@
 package cel
 
 import (
+	"fmt"
 	"slices"
 
 	admissionreview "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	plugin "k8s.io/apiserver/pkg/admission/plugin/cel"
 )
@@ -23,11 +35,13 @@ type request struct {
 	namespace  *corev1.Namespace
 	attributes *admission.VersionedAttributes
 	review     *admissionreview.AdmissionRequest
+	// err says why the API server would not take the object at all.
+	err error
 }
 
 // requestFor makes the request. The resource of a kind that is not of Kubernetes
 // itself is its plural in English.
-func requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
+func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
 	gvk := object.GroupVersionKind()
 	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
 	r := &request{object: object, resource: gvr}
@@ -35,11 +49,38 @@ func requestFor(object *unstructured.Unstructured, namespaceLabels map[string]st
 	if name != "" && namespaceLabels != nil {
 		r.namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: withName(namespaceLabels, name)}}
 	}
-	attributes := admission.NewAttributesRecord(object, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
+	var typed runtime.Object
+	typed, r.err = s.typed(object)
+	attributes := admission.NewAttributesRecord(typed, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
 	r.attributes = &admission.VersionedAttributes{Attributes: attributes, VersionedKind: gvk}
-	r.attributes.VersionedObject.Set(object)
+	r.attributes.VersionedObject.Set(typed)
 	r.review = plugin.CreateAdmissionRequest(attributes, metav1.GroupVersionResource(gvr), metav1.GroupVersionKind(gvk))
 	return r
+}
+
+// typed returns the object as the API server holds it. For kinds of Kubernetes
+// that is a Go struct, without what is null or empty; others stay as they are.
+func (s *Set) typed(object *unstructured.Unstructured) (runtime.Object, error) {
+	typed, err := s.kinds.New(object.GroupVersionKind())
+	if err != nil {
+		return object, nil //nolint:nilerr // a kind that is not of Kubernetes
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, typed); err != nil {
+		return object, fmt.Errorf("no %s: %w", object.GetKind(), err)
+	}
+	return typed, nil
+}
+
+// kinds are those of Kubernetes that people write.
+func kinds() *runtime.Scheme {
+	s := runtime.NewScheme()
+	builder := runtime.SchemeBuilder{
+		admissionv1.AddToScheme, appsv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme,
+		discoveryv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme, schedulingv1.AddToScheme,
+		storagev1.AddToScheme,
+	}
+	utilruntime.Must(builder.AddToScheme(s)) // fails only when two types claim one kind
+	return s
 }
 
 // withName adds the label that every namespace has.
@@ -49,7 +90,7 @@ func withName(all map[string]string, name string) map[string]string {
 
 // matches reports whether the policy is for the request at all.
 func (p *program) matches(r *request) bool {
-	return p.policy.Spec.MatchConstraints != nil && r.matches(*p.policy.Spec.MatchConstraints, true)
+	return p.spec.MatchConstraints != nil && r.matches(*p.spec.MatchConstraints, true)
 }
 
 // matches reports whether the request is among the resources. Without rules a

@@ -13,7 +13,7 @@ import (
 	"github.com/google/cel-go/cel"
 	celtypes "github.com/google/cel-go/common/types"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	plugin "k8s.io/apiserver/pkg/admission/plugin/cel"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	apiservercel "k8s.io/apiserver/pkg/cel"
@@ -26,7 +26,8 @@ import (
 // Compiler compiles policies, and remembers those that it compiled. It is safe
 // for concurrent use.
 type Compiler struct {
-	base *environment.EnvSet
+	base  *environment.EnvSet
+	kinds *runtime.Scheme
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]*program
@@ -39,15 +40,16 @@ const mostKnown = 4096
 func New() *Compiler {
 	return &Compiler{
 		base:  environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()),
+		kinds: kinds(),
 		known: map[[sha256.Size]byte]*program{},
 	}
 }
 
-// program is a compiled policy.
+// program is a compiled policy, without its name.
 type program struct {
-	policy *admissionv1.ValidatingAdmissionPolicy
+	spec *admissionv1.ValidatingAdmissionPolicySpec
 	// errs are of the expressions that do not compile.
-	errs  []error
+	errs  []CompileError
 	needs needs
 
 	conditions, validations, messages plugin.ConditionEvaluator
@@ -64,11 +66,11 @@ func (e *expression) GetName() string          { return e.name }
 func (e *expression) GetExpression() string    { return e.text }
 func (e *expression) ReturnTypes() []*cel.Type { return e.types }
 
-// program compiles a policy, or remembers that it did.
-func (c *Compiler) program(u *unstructured.Unstructured) (*program, error) {
-	data, err := json.Marshal(u.Object)
+// program compiles a policy, or remembers that it did, whatever the name was.
+func (c *Compiler) program(policy *admissionv1.ValidatingAdmissionPolicy) (*program, error) {
+	data, err := json.Marshal(policy.Spec)
 	if err != nil {
-		return nil, fmt.Errorf("read %s %s: %w", u.GetKind(), u.GetName(), err)
+		return nil, fmt.Errorf("read policy %s: %w", policy.Name, err)
 	}
 	key := sha256.Sum256(data)
 	c.mu.Lock()
@@ -77,12 +79,8 @@ func (c *Compiler) program(u *unstructured.Unstructured) (*program, error) {
 	if p != nil {
 		return p, nil
 	}
-	policy := &admissionv1.ValidatingAdmissionPolicy{}
-	if err := convert(u, policy); err != nil {
-		return nil, err
-	}
-	if p, err = c.compile(policy); err != nil {
-		return nil, fmt.Errorf("compile %s %s: %w", u.GetKind(), u.GetName(), err)
+	if p, err = c.compile(&policy.Spec); err != nil {
+		return nil, fmt.Errorf("compile policy %s: %w", policy.Name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,18 +91,18 @@ func (c *Compiler) program(u *unstructured.Unstructured) (*program, error) {
 	return p, nil
 }
 
-func (c *Compiler) compile(policy *admissionv1.ValidatingAdmissionPolicy) (*program, error) {
+func (c *Compiler) compile(spec *admissionv1.ValidatingAdmissionPolicySpec) (*program, error) {
 	compiler, err := plugin.NewCompositedCompiler(c.base)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{policy: policy}
-	decls := plugin.OptionalVariableDeclarations{HasParams: policy.Spec.ParamKind != nil, HasAuthorizer: true}
-	variables, conditions, validations, messages := expressionsOf(policy)
+	p := &program{spec: spec}
+	decls := plugin.OptionalVariableDeclarations{HasParams: spec.ParamKind != nil, HasAuthorizer: true}
+	variables, conditions, validations, messages := expressionsOf(spec)
 	for _, v := range variables {
 		result := compiler.CompileAndStoreVariable(v, decls, environment.StoredExpressions)
 		if result.Error != nil {
-			p.errs = append(p.errs, compileErrors(policy.Name, v, result.Error)...)
+			p.errs = append(p.errs, compileErrors(v, result.Error)...)
 		}
 	}
 	condition := func(all []*expression, decls plugin.OptionalVariableDeclarations) plugin.ConditionEvaluator {
@@ -114,11 +112,14 @@ func (c *Compiler) compile(policy *admissionv1.ValidatingAdmissionPolicy) (*prog
 				continue // the plug-in passes over nil
 			}
 			accessors[i] = e
-			if result := compiler.CompileCELExpression(e, decls, environment.StoredExpressions); result.Error != nil {
-				p.errs = append(p.errs, compileErrors(policy.Name, e, result.Error)...)
+		}
+		evaluator := compiler.CompileCondition(accessors, decls, environment.StoredExpressions)
+		for i := 0; i < len(all) && len(evaluator.CompilationErrors()) > 0; i++ { // which do not say of which expression they are
+			if result := compiler.CompileCELExpression(all[i], decls, environment.StoredExpressions); result.Error != nil && all[i].text != "" {
+				p.errs = append(p.errs, compileErrors(all[i], result.Error)...)
 			}
 		}
-		return compiler.CompileCondition(accessors, decls, environment.StoredExpressions)
+		return evaluator
 	}
 	p.conditions = condition(conditions, decls)
 	p.validations = condition(validations, decls)
@@ -128,15 +129,15 @@ func (c *Compiler) compile(policy *admissionv1.ValidatingAdmissionPolicy) (*prog
 }
 
 // expressionsOf lists the expressions of a policy by what they are for.
-func expressionsOf(policy *admissionv1.ValidatingAdmissionPolicy) (variables, conditions, validations, messages []*expression) {
+func expressionsOf(spec *admissionv1.ValidatingAdmissionPolicySpec) (variables, conditions, validations, messages []*expression) {
 	boolean, text := []*cel.Type{cel.BoolType}, []*cel.Type{cel.StringType}
-	for i, v := range policy.Spec.Variables {
+	for i, v := range spec.Variables {
 		variables = append(variables, &expression{v.Name, v.Expression, fmt.Sprintf("spec.variables[%d].expression", i), []*cel.Type{cel.AnyType, cel.DynType}})
 	}
-	for i, m := range policy.Spec.MatchConditions {
+	for i, m := range spec.MatchConditions {
 		conditions = append(conditions, &expression{m.Name, m.Expression, fmt.Sprintf("spec.matchConditions[%d].expression", i), boolean})
 	}
-	for i, v := range policy.Spec.Validations {
+	for i, v := range spec.Validations {
 		at := fmt.Sprintf("spec.validations[%d].", i)
 		validations = append(validations, &expression{"", v.Expression, at + "expression", boolean})
 		messages = append(messages, &expression{"", v.MessageExpression, at + "messageExpression", text})
@@ -145,15 +146,15 @@ func expressionsOf(policy *admissionv1.ValidatingAdmissionPolicy) (variables, co
 }
 
 // compileErrors lists the mistakes of an expression, each with its place.
-func compileErrors(policy string, e *expression, err *apiservercel.Error) []error {
+func compileErrors(e *expression, err *apiservercel.Error) []CompileError {
 	var compilation *apiservercel.CompilationError
 	if !errors.As(err.Cause, &compilation) {
-		return []error{&CompileError{Policy: policy, Field: e.field, Line: 1, Column: 1, Msg: err.Detail}}
+		return []CompileError{{Field: e.field, Line: 1, Column: 1, Msg: err.Detail}}
 	}
-	var all []error
+	var all []CompileError
 	for _, issue := range compilation.Issues.Errors() {
-		all = append(all, &CompileError{
-			Policy: policy, Field: e.field, Line: issue.Location.Line(), Column: issue.Location.Column() + 1, Msg: issue.Message,
+		all = append(all, CompileError{
+			Field: e.field, Line: issue.Location.Line(), Column: issue.Location.Column() + 1, Msg: issue.Message,
 		})
 	}
 	return all
@@ -171,7 +172,7 @@ func (p *program) run(ctx context.Context, r *request) Result {
 		case c.Error != nil:
 			failed = Result{Verdict: Error, Reason: c.Error.Error()}
 		case c.EvalResult != celtypes.True: // before an error of another, as in the API server
-			return Result{Verdict: Skip, Reason: fmt.Sprintf("the match condition %q does not hold", p.policy.Spec.MatchConditions[i].Name)}
+			return Result{Verdict: Skip, Reason: fmt.Sprintf("the match condition %q does not hold", p.spec.MatchConditions[i].Name)}
 		}
 	}
 	if failed.Verdict == Error {
@@ -215,7 +216,7 @@ func (p *program) validation(i int, v, message plugin.EvaluationResult, r *reque
 	case v.EvalResult == celtypes.True:
 		return Result{Verdict: Pass}
 	}
-	said := p.policy.Spec.Validations[i]
+	said := p.spec.Validations[i]
 	return Result{Verdict: Fail, Message: cmp.Or(
 		spoken(message), strings.TrimSpace(said.Message), "failed expression: "+strings.TrimSpace(said.Expression))}
 }

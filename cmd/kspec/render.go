@@ -17,7 +17,7 @@ import (
 
 func newRenderCommand(a *app) *cobra.Command {
 	var repo repoFlags
-	var write, explain bool
+	var write, explain, test bool
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print what would be deployed, without a cluster",
@@ -30,10 +30,17 @@ overlay of many objects is built in chunks, which takes time in proportion to
 them. It is built whole, in time that grows with their square, when one of its
 fields makes objects depend on each other, as namePrefix and the generators do:
 then that field is named, with file and line. So is what Kustomize is going to
-drop.`,
+drop. Of each rule of the templates it tells the origin: who uses the template,
+and with what parameters.
+
+--test evaluates the objects that templates ship in tests/pass and
+tests/fail/RULE, by the CEL of the API server and without a cluster, for every
+template of the repo and every other that is used. It prints a table, and exits
+with 1 when an object is not judged as its folder says.`,
 		Example: `  kspec render --repo . --spec prod
   kspec render --repo . --spec prod --explain >/dev/null
-  kspec render --repo . --spec prod --write`,
+  kspec render --repo . --spec prod --write
+  kspec render --repo . --worktree --test`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			source, err := repo.open(a)
@@ -45,11 +52,14 @@ drop.`,
 			if err != nil {
 				return err
 			}
-			var o render.Options
+			o := render.Options{Check: checker(), CacheDir: repo.cacheDir, Log: a.log}
 			if explain {
-				o.Built = a.explainBuild
+				o.Built, o.Ruled = a.explainBuild, a.explainRule
 			}
 			renderer := render.New(o)
+			if test {
+				return repo.testTemplates(cmd.Context(), a, renderer, c)
+			}
 			var printed bool
 			return repo.each(cmd.Context(), a, c, func(t kspec.Target) error {
 				want, err := renderer.Render(cmd.Context(), t, c.tree)
@@ -65,6 +75,9 @@ drop.`,
 				if err != nil {
 					return err
 				}
+				for _, note := range t.Notes {
+					a.log.WarnContext(cmd.Context(), "of how the target is treated", "target", t, "note", inertLine(note))
+				}
 				for _, what := range want.Assumed {
 					a.log.WarnContext(cmd.Context(), "assumed, because the cluster is not asked", "target", t, "assumed", inertLine(what))
 				}
@@ -75,7 +88,9 @@ drop.`,
 	repo.bind(cmd)
 	repo.bindForge(cmd)
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the rendered policies to the delivery path of the clone")
-	cmd.Flags().BoolVar(&explain, "explain", false, "tell on standard error how each folder and template was built")
+	cmd.Flags().BoolVar(&explain, "explain", false, "tell on standard error how each folder and template was built, and where each rule comes from")
+	cmd.Flags().BoolVar(&test, "test", false, "evaluate the objects that templates ship to be tested with, and print a table")
+	cmd.MarkFlagsMutuallyExclusive("test", "write")
 	return cmd
 }
 
@@ -84,6 +99,15 @@ func (a *app) explainBuild(b render.Build) {
 	for _, line := range append([]string{b.String()}, b.Notes...) {
 		_, _ = fmt.Fprintln(a.err, inert(line))
 	}
+}
+
+// explainRule prints where a rule comes from.
+func (a *app) explainRule(r kspec.Rule, origin string) {
+	text := fmt.Sprintf("rule %s: %s, from %s", r.Name, r.Severity, origin)
+	if r.Final {
+		text += "; final"
+	}
+	_, _ = fmt.Fprintln(a.err, inertLine(text))
 }
 
 // printObjects prints the objects, as further documents of what was printed

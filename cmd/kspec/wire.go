@@ -184,7 +184,7 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 		return nil, err
 	}
 	reach := &clusters{flags: f.cluster, secrets: secrets}
-	renderer := render.New(render.Options{})
+	renderer := render.New(render.Options{Check: checker(), CacheDir: f.repo.cacheDir, Log: a.log})
 	w := &wiring{
 		source:   source,
 		clusters: reach,

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -78,11 +79,15 @@ type migratedFile struct {
 }
 
 func (f *migrateFlags) run(a *app, args []string) error {
+	if formats := []string{"text", "json", "yaml"}; !slices.Contains(formats, f.output) {
+		return fmt.Errorf("unknown output %q: want %s", f.output, strings.Join(formats, ", "))
+	}
 	files, errs := migrateAll(a.in, args)
 	for i := range files {
 		errs = append(errs, files[i].result.Errs...)
-		if err := f.finish(a, &files[i]); err != nil {
+		if err := f.finish(a, files[i]); err != nil {
 			errs = append(errs, err)
+			files[i].Changed = false
 		}
 	}
 	if err := f.print(a, files); err != nil {
@@ -101,7 +106,7 @@ func (f *migrateFlags) run(a *app, args []string) error {
 }
 
 // finish tells what became of a file and, with --write, changes it.
-func (f *migrateFlags) finish(a *app, file *migratedFile) error {
+func (f *migrateFlags) finish(a *app, file migratedFile) error {
 	for _, n := range file.Notes {
 		if f.output != "text" {
 			break
@@ -125,43 +130,33 @@ func (f *migrateFlags) print(a *app, files []migratedFile) error {
 	if f.output != "text" {
 		return printTable(a, f.output, files, "", nil)
 	}
-	several := len(files) > 1
 	for _, file := range files {
-		text := file.result.Text
-		switch {
-		case several && !file.Changed:
-			continue
-		case f.check && !file.Changed, f.write && !file.Changed && !file.stream:
-			continue
-		case f.check, f.write && !file.stream:
-			text = []byte(inertLine(file.File) + "\n")
-		case several:
-			text = slices.Concat(fmt.Appendf(nil, "---\n# %s\n", inertLine(file.File)), bytes.TrimPrefix(text, []byte("---\n")))
-		}
-		if _, err := a.out.Write(text); err != nil {
+		if _, err := a.out.Write(f.shown(file, len(files) > 1)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// shown returns what is printed of a file: its name when the file itself is
+// changed or only checked, its text otherwise, headed by the name when there
+// are several.
+func (f *migrateFlags) shown(file migratedFile, several bool) []byte {
+	text, byName := file.result.Text, f.check || f.write && !file.stream
+	switch {
+	case !file.Changed && (byName || several):
+		return nil
+	case byName:
+		return []byte(inertLine(file.File) + "\n")
+	case several:
+		return slices.Concat(fmt.Appendf(nil, "---\n# %s\n", inertLine(file.File)), bytes.TrimPrefix(text, []byte("---\n")))
+	}
+	return text
+}
+
 // migrateAll migrates what the arguments name, in memory. Of a folder only the
 // files that hold something of v0.3 are returned.
 func migrateAll(stdin io.Reader, args []string) (files []migratedFile, errs []error) {
-	add := func(name string, data []byte, always, stream bool) {
-		r := migrate.File(filepath.ToSlash(name), data)
-		if !always && !r.Changed && len(r.Notes) == 0 && len(r.Errs) == 0 {
-			return
-		}
-		m := migratedFile{File: name, Changed: r.Changed, Notes: r.Notes, result: r, stream: stream}
-		if m.Notes == nil {
-			m.Notes = []migrate.Note{}
-		}
-		for _, err := range r.Errs {
-			m.Errors = append(m.Errors, err.Error())
-		}
-		files = append(files, m)
-	}
 	for _, arg := range args {
 		if arg == "-" {
 			data, err := readLimited(stdin, "standard input")
@@ -169,26 +164,45 @@ func migrateAll(stdin io.Reader, args []string) (files []migratedFile, errs []er
 				errs = append(errs, err)
 				continue
 			}
-			add("standard input", data, true, true)
+			m := migrateFile("standard input", data)
+			m.stream = true
+			files = append(files, m)
 			continue
 		}
-		info, err := os.Stat(arg)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if !info.IsDir() {
-			data, err := readFile(arg)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			add(arg, data, true, false)
-			continue
-		}
-		errs = append(errs, walkDocuments(arg, func(name string, data []byte) { add(name, data, false, false) })...)
+		found, failed := migratePath(arg)
+		files, errs = append(files, found...), append(errs, failed...)
 	}
 	return files, errs
+}
+
+// migratePath migrates a file, or the files of a folder.
+func migratePath(name string) (files []migratedFile, errs []error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, []error{err}
+	}
+	if !info.IsDir() {
+		data, err := readFile(name)
+		if err != nil {
+			return nil, []error{err}
+		}
+		return []migratedFile{migrateFile(name, data)}, nil
+	}
+	errs = walkDocuments(name, func(name string, data []byte) {
+		if m := migrateFile(name, data); m.Changed || len(m.Notes) > 0 || len(m.Errors) > 0 {
+			files = append(files, m)
+		}
+	})
+	return files, errs
+}
+
+func migrateFile(name string, data []byte) migratedFile {
+	r := migrate.File(filepath.ToSlash(name), data)
+	m := migratedFile{File: name, Changed: r.Changed, Notes: slices.Concat([]migrate.Note{}, r.Notes), result: r}
+	for _, err := range r.Errs {
+		m.Errors = append(m.Errors, err.Error())
+	}
+	return m
 }
 
 // walkDocuments calls do for each file of a folder that may hold documents.
@@ -197,18 +211,16 @@ func walkDocuments(dir string, do func(name string, data []byte)) (errs []error)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
-			return nil //nolint:nilerr // the error is told, and the others are read
 		case entry.IsDir() && entry.Name() == ".git":
 			return fs.SkipDir
-		case !entry.Type().IsRegular() || !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):
-			return nil
-		}
-		data, err := readFile(name)
-		if err != nil {
+		case entry.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):
+			data, err := readFile(name)
+			if err == nil {
+				do(name, data)
+				break
+			}
 			errs = append(errs, err)
-			return nil //nolint:nilerr // as above
 		}
-		do(name, data)
 		return nil
 	})
 	return errs

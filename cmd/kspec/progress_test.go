@@ -27,6 +27,8 @@ func progressOfALongLook(t *testing.T) {
 	p := &progress{to: &out, terminal: true}
 	check := func(want string) {
 		t.Helper()
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if got := screen(out.String()); got != want {
 			t.Errorf("shows %q, want %q", got, want)
 		}

@@ -25,7 +25,7 @@ type Version struct {
 
 var (
 	version = regexp.MustCompile(`^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?([-+][0-9A-Za-z.+_~-]+)?$`)
-	early   = regexp.MustCompile(`^-((?:alpha|beta|rc)(?:[.-]?[0-9]+)*)(.*)$`)
+	early   = regexp.MustCompile(`^-((?:alpha|beta|rc)(?:[.-]?[0-9]+)*)((?:[^A-Za-z].*)?)$`)
 )
 
 // Parse reads a version with two numbers or three.

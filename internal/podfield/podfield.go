@@ -68,17 +68,6 @@ func (p Path) Of(container *corev1.Container, pod *corev1.PodSpec) (value any, s
 // First returns the first name of the path.
 func (p Path) First() string { return p.names[0] }
 
-// Fields lists the fields at the top of containers and pods, sorted.
-func Fields() []string {
-	all := map[string]bool{}
-	for _, t := range []reflect.Type{reflect.TypeFor[corev1.Container](), reflect.TypeFor[corev1.PodSpec]()} {
-		for _, name := range names(t) {
-			all[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
 // Near lists the fields that stand where the key goes wrong, sorted, each with
 // the path before it.
 func Near(key string) []string {
@@ -87,11 +76,11 @@ func Near(key string) []string {
 	deepest := 0
 	for _, t := range []reflect.Type{reflect.TypeFor[corev1.Container](), reflect.TypeFor[corev1.PodSpec]()} {
 		at, depth := follow(t, parts)
-		if depth < deepest || at == nil {
-			continue
-		}
 		if depth > deepest {
 			deepest, all = depth, map[string]bool{}
+		}
+		if depth < deepest || at == nil {
+			continue
 		}
 		for _, name := range names(at) {
 			all[strings.Join(append(slices.Clone(parts[:depth]), name), ".")] = true

@@ -161,6 +161,7 @@ func (s *sweep) contend() {
 		objects[i] = o.want
 	}
 	s.demands.set(s.target, objects)
+	s.wants, s.claims = s.demands.now(objects)
 	for _, o := range s.subjects {
 		if rival := s.demands.rival(s.target, o.id, false); rival != "" && o.unknown == "" {
 			o.unknown, o.lasting = fmt.Sprintf("ClusterSpec %s wants it otherwise in the same cluster: let one of the two declare it", rival), true

@@ -123,7 +123,7 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 			return kspec.Report{}, err
 		}
 		rep = s.report(d.writes(ctx, t))
-		s.still(rep, want)
+		s.still(rep)
 	}
 	rep.Target, rep.Cluster, rep.Revision = t.Name, cmp.Or(t.Cluster, c.name), want.Tree.Revision
 	rep.StartedAt, rep.Duration = start, d.Now().Sub(start)

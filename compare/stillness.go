@@ -82,7 +82,7 @@ func (s *sweep) repeat(want kspec.Desired) (kspec.Report, bool) {
 
 // still keeps the report for the next look, if watches vouched for everything
 // in it. What an audit log says of it may change.
-func (s *sweep) still(rep kspec.Report, want kspec.Desired) {
+func (s *sweep) still(rep kspec.Report) {
 	heard := 0
 	for _, n := range s.heard {
 		heard += n
@@ -92,9 +92,9 @@ func (s *sweep) still(rep kspec.Report, want kspec.Desired) {
 		return
 	}
 	one := stillness{
-		cluster: s.cluster, target: s.target, partial: s.partial, turns: s.turns, from: s.rules.Now, until: s.until, report: rep,
+		cluster: s.cluster, target: s.target, want: s.wants, claims: s.claims, partial: s.partial,
+		turns: s.turns, from: s.rules.Now, until: s.until, report: rep,
 	}
-	one.want, one.claims = s.demands.now(want.Objects)
 	for _, o := range s.subjects {
 		one.until = earlier(one.until, s.expiry(*o.past))
 	}

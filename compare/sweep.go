@@ -47,6 +47,8 @@ type sweep struct {
 	// it finds out without them holds; zero when that is not at all.
 	turns map[*watch]uint64
 	until time.Time
+	// wants and claims are of the demands when rivals were looked for.
+	wants, claims uint64
 
 	lists, gets, patches atomic.Int64
 	done                 atomic.Int64

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -521,6 +522,36 @@ func TestWhatTheEngineIsToldIsHeardOf(t *testing.T) {
 	e.Claim(kspec.Target{Name: "rival"}, desired(t, w.ns, settings))
 	if rep := w.detectBy(e.Detector); len(rep.Unknown) != 1 {
 		t.Errorf("want a rival's claim to count, got %v", lines(rep))
+	}
+}
+
+// TestAClaimDuringALookCountsAtTheNext has a rival that comes after the look has
+// asked for rivals, in the last look before nothing happens any more.
+func TestAClaimDuringALookCountsAtTheNext(t *testing.T) {
+	w := under(t, kspec.ArgoCD, argoUnit, true, settings)
+	for i, o := range w.want.Objects {
+		w.want.Objects[i].Digest = kspec.DigestOf(o)
+	}
+	rival, theirs := kspec.Target{Name: "rival"}, desired(t, w.ns, strings.Replace(settings, "blue", "red", 1))
+	var e *ear
+	var claims atomic.Bool
+	e = overhear(t, func(next http.RoundTripper) http.RoundTripper {
+		return faulty{next, func(req *http.Request) (*http.Response, error) {
+			if claims.Load() && strings.HasSuffix(req.URL.Path, "/applications/"+w.ns) {
+				e.Claim(rival, theirs)
+			}
+			return nil, nil
+		}}
+	})
+	look := func() kspec.Requests { return w.detectBy(e.Detector).Coverage.Requests }
+	waitFor(t, "a look costs nothing", func() bool { return look() == kspec.Requests{} })
+	claims.Store(true)
+	w.target.Interval++ // nothing follows from it, but it is looked anew
+	if got := look(); got != (kspec.Requests{Get: 1}) {
+		t.Fatalf("want the Application read, and nothing else, got %+v", got)
+	}
+	if rep := w.detectBy(e.Detector); len(rep.Unknown) != 1 {
+		t.Errorf("want the rival's claim to count, got %v", lines(rep))
 	}
 }
 

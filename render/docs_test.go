@@ -13,6 +13,7 @@ import (
 	"github.com/cloudcwfranck/kspec"
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/fixtures"
+	"github.com/cloudcwfranck/kspec/policy/cel"
 )
 
 func TestTheTemplateInTheDocsRenders(t *testing.T) {
@@ -20,24 +21,44 @@ func TestTheTemplateInTheDocsRenders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := fstest.MapFS{"templates/quota/kustomization.yaml": {Data: []byte("resources: [quota.yaml]\n")}}
+	files := fstest.MapFS{}
 	blocks := regexp.MustCompile("(?s)```yaml\n# (templates/quota/[a-z]+\\.yaml)[^\n]*\n(.*?)```").FindAllStringSubmatch(string(doc), -1)
 	for _, b := range blocks {
 		files[b[1]] = &fstest.MapFile{Data: []byte(b[2])}
 	}
-	if len(files) != 3 {
-		t.Fatalf("the docs have %d files of the template", len(files)-1)
+	if len(files) != 2 {
+		t.Fatalf("the docs have %d files of the template", len(files))
 	}
 	target := using("quota", map[string]any{"pods": 10})
 	target.Scope = kspec.Scope{Include: []string{"shop", "web"}}
-	want := mustRender(t, target, files)
+	want := doRender(t, compiled(), target, files)
+	if len(want.Unknown) > 0 {
+		t.Fatal(reasons(want))
+	}
 	got := map[string]any{}
+	var policies []*unstructured.Unstructured
 	for _, o := range want.Objects {
-		got[o.ID().String()], _, _ = unstructured.NestedMap(o.Object, "spec", "hard")
+		if policies = append(policies, o.Unstructured); o.GetKind() == "ResourceQuota" {
+			got[o.ID().String()], _, _ = unstructured.NestedMap(o.Object, "spec", "hard")
+		}
 	}
 	hard := map[string]any{"limits.memory": "8Gi", "pods": int64(10)}
 	if diff := cmp.Diff(map[string]any{"ResourceQuota shop/kspec-prod-quota": hard, "ResourceQuota web/kspec-prod-quota": hard}, got); diff != "" {
 		t.Error(diff)
+	}
+	set, err := cel.New().Compile(policies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for image, verdict := range map[string]cel.Verdict{"registry.example/app": cel.Pass, "elsewhere.example/app": cel.Fail} {
+		pod := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a", "namespace": "shop"},
+			"spec": map[string]any{"containers": []any{map[string]any{"image": image, "resources": map[string]any{"limits": map[string]any{"memory": "8Gi"}}}}},
+		}}
+		results := set.Evaluate(t.Context(), pod, nil)
+		if len(results) != 2 || results[0].Rule != "memory-limit" || results[0].Verdict != cel.Pass || results[1].Verdict != verdict {
+			t.Errorf("%s: %+v", image, results)
+		}
 	}
 }
 
@@ -46,7 +67,7 @@ func TestTheDocsNameEveryParameterOfTheTemplatesThatComeWithKspec(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"security-baseline", "compliance-strict"} {
+	for _, name := range v1alpha1.BuiltinTemplates() {
 		data, err := os.ReadFile(filepath.Join("templates", name, "template.yaml"))
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -291,5 +292,37 @@ func TestAuditedPoliciesWarnAndLetThrough(t *testing.T) {
 	}
 	if text := heard.take(); strings.Contains(text, "kspec-") {
 		t.Errorf("a good pod is warned of: %s", text)
+	}
+}
+
+func TestTheAPIServerTakesTheNetworkSet(t *testing.T) {
+	c := kube.Shared(t).Client(t)
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "isolated"}}); err != nil {
+		t.Fatal(err)
+	}
+	target := kspec.Target{
+		Name: "isolated", Enforcement: kspec.Enforce, Scope: kspec.Scope{Include: []string{"isolated"}},
+		Templates: []kspec.TemplateUse{{Name: "network-isolation", Parameters: map[string]any{"sameNamespace": true, "pods": 7}}},
+	}
+	kinds := map[string]int{}
+	for _, o := range mustRender(t, target, fstest.MapFS{}).Objects {
+		kinds[o.GetKind()]++
+		if err := c.Create(t.Context(), o.Unstructured); err != nil {
+			t.Errorf("%s: %v", o.ID(), err)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"NetworkPolicy": 3, "ResourceQuota": 1, "LimitRange": 1}, kinds); diff != "" {
+		t.Error(diff)
+	}
+	quota := &corev1.ResourceQuota{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "isolated", Name: "kspec-isolated-quota"}, quota); err != nil {
+		t.Fatal(err)
+	}
+	if pods := quota.Spec.Hard[corev1.ResourcePods]; pods.Value() != 7 {
+		t.Errorf("the quota is for %s pods", pods.String())
+	}
+	target.Enforcement = kspec.Audit
+	if want := mustRender(t, target, fstest.MapFS{}); len(want.Objects) != 0 {
+		t.Errorf("in mode audit, which denies nothing, there is %v", places(want))
 	}
 }

@@ -35,3 +35,27 @@ spec:
 	d.stop(t)
 	checkLog(t, d.text())
 }
+
+func TestServeProvesApprovals(t *testing.T) {
+	p := newPlace(t)
+	const spec = `apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: claiming}
+spec:
+  policyExemptions:
+  - {name: legacy, reason: nobody looked, approver: ada, namespaces: [shop], expiresAt: 2099-01-01T00:00:00Z}
+`
+	if err := p.forge.Create("acme/claiming", "main", fstest.MapFS{"spec.yaml": {Data: []byte(spec)}}); err != nil {
+		t.Fatal(err)
+	}
+	d := p.serve(t, "--repo", p.forgeURL+"/acme/claiming.git", "--read-only", "--leader-elect=false", "--prove-approvals")
+	eventually(t, d, "the finding", func() bool {
+		_, text := get(t, "http://"+d.metrics+"/metrics")
+		return strings.Contains(text, `kspec_findings{severity="medium",target="claiming",verdict="Violation"} 1`)
+	})
+	if want := "brought it to main without a pull request"; !strings.Contains(d.text(), want) {
+		t.Errorf("the log does not say that a commit %s:\n%s", want, d.text())
+	}
+	d.stop(t)
+	checkLog(t, d.text())
+}

@@ -20,7 +20,10 @@ const maxVersions = 30
 // approver, who may write to the repository and did not open it, and what was
 // approved is what was merged. It needs to read contents and pull requests.
 func (f *Forge) Unapproved(ctx context.Context, p kspec.Passage) (string, error) {
-	if p.Revision.Branch == "" {
+	switch {
+	case !ownerName.MatchString(p.Approver):
+		return fmt.Sprintf("%q is no user name of GitHub", p.Approver), nil
+	case p.Revision.Branch == "":
 		return "it was read at a commit of no known branch", nil
 	}
 	commit, why, err := f.origin(ctx, p)
@@ -140,9 +143,9 @@ func (f *Forge) unapprovedIn(ctx context.Context, p kspec.Passage, pull *github.
 	return "", nil
 }
 
-// opinion returns the last review of a pull request by which login approved
+// opinion returns the last review of a pull request by which somebody approved
 // it or did not, nil for none.
-func (f *Forge) opinion(ctx context.Context, number int, login string) (*github.PullRequestReview, error) {
+func (f *Forge) opinion(ctx context.Context, number int, who string) (*github.PullRequestReview, error) {
 	o := &github.ListOptions{}
 	reviews, err := pages(o, maxLists, func() ([]*github.PullRequestReview, *github.Response, error) {
 		page, resp, err := f.client.PullRequests.ListReviews(ctx, f.owner, f.repo, number, o)
@@ -150,24 +153,24 @@ func (f *Forge) opinion(ctx context.Context, number int, login string) (*github.
 	})
 	var last *github.PullRequestReview
 	for _, r := range reviews {
-		if strings.EqualFold(r.GetUser().GetLogin(), login) && r.GetState() != "COMMENTED" && r.GetState() != "PENDING" {
+		if strings.EqualFold(r.GetUser().GetLogin(), who) && r.GetState() != "COMMENTED" && r.GetState() != "PENDING" {
 			last = r
 		}
 	}
 	return last, err
 }
 
-// powerless says that login may not write to the repository: in one that is
+// powerless says that somebody may not write to the repository: in one that is
 // public, anybody can approve.
-func (f *Forge) powerless(ctx context.Context, login string) (string, error) {
-	level, _, err := f.client.Repositories.GetPermissionLevel(ctx, f.owner, f.repo, login)
+func (f *Forge) powerless(ctx context.Context, who string) (string, error) {
+	level, _, err := f.client.Repositories.GetPermissionLevel(ctx, f.owner, f.repo, who)
 	if err != nil && !missing(err) {
-		return "", f.explain("ask what "+login+" may do", err)
+		return "", f.explain("ask what "+who+" may do", err)
 	}
 	switch level.GetPermission() {
 	case "admin", "maintain", "write":
 		return "", nil
 	default:
-		return fmt.Sprintf("%s may not write to %s/%s", login, f.owner, f.repo), nil
+		return fmt.Sprintf("%s may not write to %s/%s", who, f.owner, f.repo), nil
 	}
 }

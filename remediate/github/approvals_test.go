@@ -16,19 +16,28 @@ import (
 
 const exempt = "exempt: shop\n"
 
-// commit makes a file, besides those of the template, the content of a branch
-// and returns the commit.
-func (w *world) commit(t *testing.T, branch, file, text string) string {
-	t.Helper()
-	if err := w.hub.Push(repo, branch, "Change "+file, fstest.MapFS{file: {Data: []byte(text)}}); err != nil {
-		t.Fatal(err)
+// story is what people do to a repository.
+type story struct {
+	*world
+	t *testing.T
+}
+
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return w.branch(t, branch)
+}
+
+// commit makes a file the content of a branch.
+func (s *story) commit(branch, file, text string) {
+	s.t.Helper()
+	s.must(s.hub.Push(repo, branch, "Change "+file, fstest.MapFS{file: {Data: []byte(text)}}))
 }
 
 // commits changes something else in spec.yaml, time and again.
-func (w *world) commits(t *testing.T, n int) {
-	t.Helper()
+func (s *story) commits(n int) {
+	s.t.Helper()
 	var stream strings.Builder
 	from := "from refs/heads/main^0\n"
 	for i := range n {
@@ -37,48 +46,53 @@ func (w *world) commits(t *testing.T, n int) {
 			time.Now().Unix(), from, len(text), text)
 		from = ""
 	}
-	cmd := exec.CommandContext(t.Context(), "git", "-C", filepath.Join(w.root, repo+".git"), "fast-import", "--quiet")
+	cmd := exec.CommandContext(s.t.Context(), "git", "-C", filepath.Join(s.root, repo+".git"), "fast-import", "--quiet")
 	cmd.Stdin = strings.NewReader(stream.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("git fast-import: %v: %s", err, out)
+		s.t.Fatalf("git fast-import: %v: %s", err, out)
 	}
 }
 
-func (w *world) branch(t *testing.T, name string) string {
-	t.Helper()
-	branches, err := w.hub.Branches(repo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return branches[name]
-}
-
-// propose opens a pull request of login that makes spec.yaml say text.
-func (w *world) propose(t *testing.T, login, text string) int {
-	t.Helper()
-	branch := fmt.Sprintf("change-%d", len(w.pulls(t))+1)
-	w.commit(t, branch, "spec.yaml", text)
-	number, err := w.hub.Open(repo, login, branch, "Change spec.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+// open opens a pull request from a branch.
+func (s *story) open(login, branch string) int {
+	s.t.Helper()
+	number, err := s.hub.Open(repo, login, branch, "Change "+branch)
+	s.must(err)
 	return number
 }
 
-func (w *world) must(t *testing.T) func(error) {
-	return func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+// propose opens a pull request that makes spec.yaml say text.
+func (s *story) propose(login, text string) int {
+	s.t.Helper()
+	branch := fmt.Sprintf("change-%d", len(s.pulls(s.t))+1)
+	s.commit(branch, "spec.yaml", text)
+	return s.open(login, branch)
+}
+
+func (s *story) review(number int, login, state string) {
+	s.t.Helper()
+	s.must(s.hub.Review(repo, number, login, state))
+}
+
+func (s *story) dismiss(number int, login string) {
+	s.t.Helper()
+	s.must(s.hub.Dismiss(repo, number, login))
+}
+
+func (s *story) merge(number int) {
+	s.t.Helper()
+	s.must(s.hub.Merge(repo, number))
 }
 
 // passage is the exemption as main has it now.
 func (w *world) passage(t *testing.T) kspec.Passage {
 	t.Helper()
+	branches, err := w.hub.Branches(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return kspec.Passage{
-		File: "spec.yaml", Revision: kspec.Revision{Branch: "main", Commit: w.branch(t, "main")}, Approver: "ada",
+		File: "spec.yaml", Revision: kspec.Revision{Branch: "main", Commit: branches["main"]}, Approver: "ada",
 		In: func(version []byte) bool { return strings.Contains(string(version), exempt) },
 	}
 }
@@ -86,126 +100,132 @@ func (w *world) passage(t *testing.T) kspec.Passage {
 func TestWhatCountsAsApproved(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		do   func(t *testing.T, w *world, must func(error))
+		do   func(s *story)
 		want string // "" is approved
 	}{
-		{"a pull request that its approver approved", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
+		{"a pull request that its approver approved", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
 		}, ""},
-		{"one that was squashed", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Squash(repo, n))
+		{"one that was squashed", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.must(s.hub.Squash(repo, n))
 		}, ""},
-		{"one that was approved after it was merged", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Merge(repo, n))
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
+		{"one that was approved after it was merged", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.merge(n)
+			s.review(n, "ada", "APPROVED")
 		}, ""},
-		{"a comment after the approval", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Review(repo, n, "ada", "COMMENTED"))
-			must(w.hub.Merge(repo, n))
+		{"a comment after the approval", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.review(n, "ada", "COMMENTED")
+			s.merge(n)
 		}, ""},
-		{"a change of something else in the file", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			w.commit(t, "main", "spec.yaml", exempt+"more: 1\n")
+		{"a change of something else in the file", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.commit("main", "spec.yaml", exempt+"more: 1\n")
 		}, ""},
-		{"no review", func(t *testing.T, w *world, must func(error)) {
-			must(w.hub.Merge(repo, w.propose(t, "grace", exempt)))
+		{"no review", func(s *story) {
+			s.merge(s.propose("grace", exempt))
 		}, "ada did not approve pull request 1"},
-		{"the approval of another", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "linus", "APPROVED"))
-			must(w.hub.Merge(repo, n))
+		{"the approval of another", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "linus", "APPROVED")
+			s.merge(n)
 		}, "ada did not approve pull request 1"},
-		{"a comment", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "COMMENTED"))
-			must(w.hub.Merge(repo, n))
+		{"a comment", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "COMMENTED")
+			s.merge(n)
 		}, "ada did not approve pull request 1"},
-		{"a pull request of the approver", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "ada", exempt)
-			must(w.hub.Review(repo, n, "grace", "APPROVED"))
-			must(w.hub.Merge(repo, n))
+		{"a pull request of the approver", func(s *story) {
+			n := s.propose("ada", exempt)
+			s.review(n, "grace", "APPROVED")
+			s.merge(n)
 		}, "ada opened pull request 1"},
-		{"a review that was dismissed", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Dismiss(repo, n, "ada"))
-			must(w.hub.Merge(repo, n))
+		{"a review that was dismissed", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.dismiss(n, "ada")
+			s.merge(n)
 		}, "the review of pull request 1 by ada was dismissed"},
-		{"changes requested after the approval", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Review(repo, n, "ada", "CHANGES_REQUESTED"))
-			must(w.hub.Merge(repo, n))
+		{"changes requested after the approval", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.review(n, "ada", "CHANGES_REQUESTED")
+			s.merge(n)
 		}, "ada did not approve pull request 1"},
-		{"a push after the approval", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			w.commit(t, "change-1", "spec.yaml", exempt+"more: 1\n")
-			must(w.hub.Merge(repo, n))
+		{"a push after the approval", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.commit("change-1", "spec.yaml", exempt+"more: 1\n")
+			s.merge(n)
 		}, "pull request 1 was changed after ada approved it"},
-		{"a push to the branch", func(t *testing.T, w *world, _ func(error)) {
-			w.commit(t, "main", "spec.yaml", exempt)
+		{"a push to the branch", func(s *story) {
+			s.commit("main", "spec.yaml", exempt)
 		}, "to main without a pull request"},
-		{"a text that was changed after the approval", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", "exempt: web\n")
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			w.commit(t, "main", "spec.yaml", exempt)
+		{"a text that was changed after the approval", func(s *story) {
+			n := s.propose("grace", "exempt: web\n")
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.commit("main", "spec.yaml", exempt)
 		}, "to main without a pull request"},
-		{"a text that was changed by a pull request", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", "exempt: web\n")
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			must(w.hub.Merge(repo, w.propose(t, "grace", exempt)))
+		{"a text that was changed by a pull request", func(s *story) {
+			n := s.propose("grace", "exempt: web\n")
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.merge(s.propose("grace", exempt))
 		}, "ada did not approve pull request 2"},
-		{"a text that was taken out and brought back", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			w.commit(t, "main", "spec.yaml", "nothing\n")
-			w.commit(t, "main", "spec.yaml", exempt)
+		{"a text that was taken out and brought back", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.commit("main", "spec.yaml", "nothing\n")
+			s.commit("main", "spec.yaml", exempt)
 		}, "to main without a pull request"},
-		{"a file of another name", func(t *testing.T, w *world, must func(error)) {
-			w.commit(t, "change-1", "old.yaml", exempt)
-			n, err := w.hub.Open(repo, "grace", "change-1", "Exempt shop")
-			must(err)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			w.commit(t, "main", "spec.yaml", exempt)
+		{"a file of another name", func(s *story) {
+			s.commit("change-1", "old.yaml", exempt)
+			n := s.open("grace", "change-1")
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.commit("main", "spec.yaml", exempt)
 		}, "to main without a pull request"},
-		{"a pull request from a branch that had been merged without an approval", func(t *testing.T, w *world, must func(error)) {
-			w.commit(t, "change-1", "spec.yaml", exempt)
-			must(w.hub.Merge(repo, w.open(t, "grace", "change-1")))
-			w.commit(t, "change-1", "spec.yaml", exempt+"more: 1\n")
-			n := w.open(t, "grace", "change-1")
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
+		{"a pull request from a branch that had been merged without an approval", func(s *story) {
+			s.commit("change-1", "spec.yaml", exempt)
+			s.merge(s.open("grace", "change-1"))
+			s.commit("change-1", "spec.yaml", exempt+"more: 1\n")
+			n := s.open("grace", "change-1")
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
 		}, "ada did not approve pull request 1"},
-		{"too long ago", func(t *testing.T, w *world, must func(error)) {
-			n := w.propose(t, "grace", exempt)
-			must(w.hub.Review(repo, n, "ada", "APPROVED"))
-			must(w.hub.Merge(repo, n))
-			w.commits(t, 30)
+		{"a pull request that takes it out and puts it back, so that its diff does not show it", func(s *story) {
+			s.commit("main", "spec.yaml", exempt)
+			s.commit("change-1", "spec.yaml", "nothing\n")
+			s.commit("change-1", "spec.yaml", exempt+"more: 1\n")
+			n := s.open("grace", "change-1")
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+		}, "pull request 1 did not show it as it is now"},
+		{"too long ago", func(s *story) {
+			n := s.propose("grace", exempt)
+			s.review(n, "ada", "APPROVED")
+			s.merge(n)
+			s.commits(30)
 		}, "it is older than the last 30 changes of spec.yaml"},
-		{"a text that the forge does not have", func(t *testing.T, w *world, _ func(error)) {
-			w.commit(t, "main", "spec.yaml", "nothing\n")
+		{"a text that the forge does not have", func(s *story) {
+			s.commit("main", "spec.yaml", "nothing\n")
 		}, "GitHub does not show it in spec.yaml"},
-		{"a file that the forge does not have", func(*testing.T, *world, func(error)) {
-		}, "GitHub knows no commit of spec.yaml"},
+		{"a file that the forge does not have", func(*story) {}, "GitHub knows no commit of spec.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := start(t)
-			tc.do(t, w, w.must(t))
+			tc.do(&story{w, t})
 			got, err := w.Unapproved(t.Context(), w.passage(t))
 			if err != nil {
 				t.Fatal(err)
@@ -217,26 +237,15 @@ func TestWhatCountsAsApproved(t *testing.T) {
 	}
 }
 
-// open opens a pull request from a branch that is there.
-func (w *world) open(t *testing.T, login, branch string) int {
-	t.Helper()
-	number, err := w.hub.Open(repo, login, branch, "Change "+branch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return number
-}
-
 // approved is a world with an exemption that ada approved.
 func approved(t *testing.T) *world {
 	t.Helper()
-	w := start(t)
-	must := w.must(t)
-	n := w.propose(t, "grace", exempt)
-	must(w.hub.Review(repo, n, "ada", "APPROVED"))
-	must(w.hub.Review(repo, n, "mallory", "APPROVED"))
-	must(w.hub.Merge(repo, n))
-	return w
+	s := &story{start(t), t}
+	n := s.propose("grace", exempt)
+	s.review(n, "ada", "APPROVED")
+	s.review(n, "mallory", "APPROVED")
+	s.merge(n)
+	return s.world
 }
 
 func TestApproversAreKnownWithoutRegardToCase(t *testing.T) {
@@ -245,6 +254,21 @@ func TestApproversAreKnownWithoutRegardToCase(t *testing.T) {
 	p.Approver = "Ada"
 	if why, err := w.Unapproved(t.Context(), p); err != nil || why != "" {
 		t.Errorf("%q, %v", why, err)
+	}
+}
+
+func TestAnApproverIsAUserName(t *testing.T) {
+	w := approved(t)
+	before := len(w.log)
+	for _, who := range []string{"ada@example.com", "../ada", "ada/permission?", "a team", "ada\x1b[0m", ""} {
+		p := w.passage(t)
+		p.Approver = who
+		if why, err := w.Unapproved(t.Context(), p); err != nil || why != fmt.Sprintf("%q is no user name of GitHub", who) {
+			t.Errorf("%q, %v", why, err)
+		}
+	}
+	if len(w.log) != before {
+		t.Errorf("GitHub was asked: %v", w.log[before:])
 	}
 }
 

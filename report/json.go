@@ -36,6 +36,12 @@ type document struct {
 	Summary    summary         `json:"summary"`
 	Findings   []kspec.Finding `json:"findings"`
 	Unknown    []kspec.Unknown `json:"unknown"`
+
+	Score    *int                  `json:"score,omitempty"`
+	Checks   []kspec.Check         `json:"checks,omitempty"`
+	Controls []kspec.ControlResult `json:"controls,omitempty"`
+	Policies *kspec.PolicyCount    `json:"policies,omitempty"`
+	Notes    []string              `json:"notes,omitempty"`
 }
 
 type metadata struct {
@@ -76,6 +82,14 @@ func documentOf(rep kspec.Report) document {
 		Summary:    summaryOf(rep),
 		Findings:   make([]kspec.Finding, len(rep.Findings)),
 		Unknown:    append([]kspec.Unknown{}, rep.Unknown...),
+
+		Checks:   rep.Checks,
+		Controls: rep.Controls,
+		Policies: rep.Policies,
+		Notes:    rep.Notes,
+	}
+	if score, ok := rep.Score(); ok {
+		d.Score = &score
 	}
 	for i, f := range rep.Findings {
 		f.Controls = append([]string{}, f.Controls...) // [] and never null
@@ -126,6 +140,10 @@ func (d document) report() (kspec.Report, error) {
 		ObservedAt: d.ObservedAt,
 		Findings:   d.Findings,
 		Unknown:    d.Unknown,
+		Checks:     d.Checks,
+		Controls:   d.Controls,
+		Policies:   d.Policies,
+		Notes:      d.Notes,
 		Coverage: kspec.Coverage{
 			Objects:    d.Summary.Objects,
 			DecidedBy:  d.Summary.DecidedBy,

@@ -41,6 +41,12 @@ func markdownReport(b *bytes.Buffer, rep kspec.Report, o Options) {
 		mark = "❔"
 	}
 	fmt.Fprintf(b, "### %s %s\n\n%s.\n\n%s · %s\n", mark, escape(rep.Target), verdict(rep), code(heading(rep)), cost(rep))
+	for i, line := range besides(rep) {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("- " + escape(line) + "\n")
+	}
 	if len(rep.Findings) > 0 {
 		b.WriteString("\n| Severity | Object | Verdict | Field | In Git | Live | Who |\n|---|---|---|---|---|---|---|\n")
 	}

@@ -180,6 +180,34 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// scanned is a report about requirements alone.
+func scanned() kspec.Report {
+	rep := inSync().With(kspec.Finding{
+		Type: kspec.TypeCompliance, Verdict: kspec.Violation, Severity: kspec.High, Check: kspec.CheckContainers,
+		Object: deployment("frontend"), Message: "hostNetwork must not be set", Hint: "change it where the workload is declared",
+		Evidence: map[string]any{"key": "hostNetwork"}, Controls: []string{"NIST-800-53 rev5/AC-6"},
+	}.Fingerprinted())
+	rep.Coverage = kspec.Coverage{Requests: kspec.Requests{List: 3, Get: 1}}
+	rep.Unknown = []kspec.Unknown{{Reason: "rbac.rules: list ClusterRole: forbidden"}}
+	rep.Checks = []kspec.Check{
+		{Name: kspec.CheckVersion, Looked: 1}, {Name: kspec.CheckPodSecurity, Looked: 3, Apart: []string{"kube-system"}},
+		{Name: kspec.CheckContainers, Looked: 7}, {Name: kspec.CheckRBAC, Incomplete: true},
+	}
+	rep.Controls = []kspec.ControlResult{{Framework: "NIST-800-53 rev5", ID: "AC-6", Title: "Least privilege", Checks: []string{kspec.CheckContainers}}}
+	rep.Policies = &kspec.PolicyCount{Enforced: 3, Audited: 1}
+	rep.Notes = []string{"the policies are delivered as in mode audit, @someone"}
+	return rep.Judged()
+}
+
+func TestAScanThatFindsNothingSaysSo(t *testing.T) {
+	rep := inSync()
+	rep.Coverage = kspec.Coverage{}
+	rep.Checks = []kspec.Check{{Name: kspec.CheckVersion}}
+	if text := write(t, "text", report.Options{}, rep.Judged()); !strings.Contains(text, "all requirements hold") || !strings.Contains(text, "1 of 1 check hold, score 100") {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestEveryFormatReadsAsExpected(t *testing.T) {
 	incomplete := inSync()
 	incomplete.Unknown = []kspec.Unknown{{Reason: "list pods: the server is down"}}
@@ -199,6 +227,10 @@ func TestEveryFormatReadsAsExpected(t *testing.T) {
 		{"remembered.txt", "text", report.Options{}, []kspec.Report{remembered()}},
 		{"remembered.json", "json", report.Options{}, []kspec.Report{remembered()}},
 		{"remembered.md", "markdown", report.Options{}, []kspec.Report{remembered()}},
+		{"scanned.txt", "text", report.Options{}, []kspec.Report{scanned()}},
+		{"scanned.json", "json", report.Options{}, []kspec.Report{scanned()}},
+		{"scanned.md", "markdown", report.Options{}, []kspec.Report{scanned()}},
+		{"scanned.sarif", "sarif", report.Options{}, []kspec.Report{scanned()}},
 		{"several.json", "json", report.Options{}, []kspec.Report{inSync(), incomplete}},
 		{"drifted.yaml", "yaml", report.Options{}, []kspec.Report{drifted()}},
 		{"drifted.md", "markdown", report.Options{}, []kspec.Report{drifted()}},
@@ -216,7 +248,7 @@ func TestEveryFormatReadsAsExpected(t *testing.T) {
 }
 
 func TestParseGivesBackWhatWasWritten(t *testing.T) {
-	want := []kspec.Report{drifted(), inSync(), remembered()}
+	want := []kspec.Report{drifted(), inSync(), remembered(), scanned()}
 	for i := range want { // what the document does not hold
 		want[i].Duration = want[i].Duration.Round(time.Millisecond)
 	}

@@ -191,6 +191,9 @@ func sarifResultOf(f kspec.Finding) sarifResult {
 	if len(f.Fields) > 0 {
 		r.Properties["fields"] = f.Fields
 	}
+	if f.Check != "" {
+		r.Properties["check"], r.Properties["evidence"] = f.Check, f.Evidence
+	}
 	for _, c := range f.Controls {
 		framework, id := splitControl(c)
 		r.Taxa = append(r.Taxa, sarifTaxon{id, sarifName{framework}})

@@ -77,8 +77,12 @@ func (p *painter) report(rep kspec.Report) {
 		p.finding(f)
 	}
 	p.unknown(rep.Unknown)
-	if len(rep.Findings)+len(rep.Unknown) > 0 {
+	more := besides(rep)
+	if len(rep.Findings)+len(rep.Unknown)+len(more) > 0 {
 		p.line(0, "")
+	}
+	for _, line := range more {
+		p.line(0, clean(line))
 	}
 	p.line(0, p.paint(mood(rep), verdict(rep)), p.paint(dim, "; "+cost(rep)))
 }

@@ -195,6 +195,13 @@ func round(d time.Duration) time.Duration {
 // verdict says in one sentence what the look came to.
 func verdict(rep kspec.Report) string {
 	objects := plural(rep.Coverage.Objects, "object")
+	alone := rep.Coverage.Objects == 0 && len(rep.Checks) > 0 // a scan
+	if alone {
+		objects = plural(len(rep.Checks), "check")
+	}
+	if rep.InSync() && alone {
+		return "all requirements hold"
+	}
 	if rep.InSync() {
 		return "in sync: " + objects
 	}

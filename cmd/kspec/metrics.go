@@ -19,6 +19,8 @@ type gauges struct {
 	unknown   *prometheus.GaugeVec
 	objects   *prometheus.GaugeVec
 	lastLook  *prometheus.GaugeVec
+	score     *prometheus.GaugeVec
+	policies  *prometheus.GaugeVec
 	decided   *prometheus.CounterVec
 	checked   *prometheus.CounterVec
 	disagreed *prometheus.CounterVec
@@ -52,6 +54,8 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		unknown:   gauge("unknown", "Objects that the last look could not look at.", "target"),
 		objects:   gauge("objects", "Desired objects of the last look.", "target"),
 		lastLook:  gauge("last_complete_look_timestamp_seconds", "When the last complete look ended, as Unix time.", "target"),
+		score:     gauge("compliance_score", "Checks of the last look that hold, of a hundred that could be looked at.", "target"),
+		policies:  gauge("policies", "Policies of the target that are in its cluster, by mode: enforce or audit.", "target", "mode"),
 		decided:   counter("objects_decided_total", "Objects decided, by tier: cache, fields, dry-run.", "target", "tier"),
 		checked:   counter("drift_cross_checks_total", "Objects in sync by fields that were dry-run, too.", "target"),
 		disagreed: counter("drift_disagreements_total", "Objects in sync by fields of which a dry run said something else.", "target"),
@@ -60,7 +64,7 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		fetch:     seconds("git_fetch_duration_seconds", "Time to read the config repo, by result: success or error.", "result"),
 		documents: gauge("documents", "Documents of the config repo, by state: target or invalid.", "state"),
 	}
-	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.fetch, g.documents)
+	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.fetch, g.documents)
 	return g
 }
 
@@ -116,7 +120,7 @@ func (g *gauges) specs(targets []kspec.Target, invalid int) {
 func (g *gauges) forget(target string) {
 	for _, vec := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
-	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.decided, g.checked, g.disagreed, g.requests, g.pulls} {
+	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls} {
 		vec.DeletePartialMatch(prometheus.Labels{"target": target})
 	}
 }
@@ -137,6 +141,7 @@ func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
 	if rep.Settled() {
 		g.lastLook.WithLabelValues(rep.Target).Set(float64(rep.StartedAt.Add(rep.Duration).Unix()))
 	}
+	g.required(rep)
 	for tier, n := range rep.Coverage.DecidedBy {
 		g.decided.WithLabelValues(rep.Target, string(tier)).Add(float64(n))
 	}
@@ -149,6 +154,20 @@ func (g *gauges) looked(rep kspec.Report, out kspec.Outcome) {
 	}
 	if out.Action != "" {
 		g.pulls.WithLabelValues(rep.Target, string(out.Action)).Inc()
+	}
+}
+
+// required takes over what became of the requirements and policies. What nobody
+// knows has no value.
+func (g *gauges) required(rep kspec.Report) {
+	g.score.DeleteLabelValues(rep.Target)
+	if score, ok := rep.Score(); ok {
+		g.score.WithLabelValues(rep.Target).Set(float64(score))
+	}
+	g.policies.DeletePartialMatch(prometheus.Labels{"target": rep.Target})
+	if p := rep.Policies; p != nil {
+		g.policies.WithLabelValues(rep.Target, "enforce").Set(float64(p.Enforced))
+		g.policies.WithLabelValues(rep.Target, "audit").Set(float64(p.Audited))
 	}
 }
 

@@ -1,0 +1,57 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// besides says, a line each, what a report tells besides its findings: how
+// many requirements and controls hold, which policies are enforced, and what
+// else the reader must know. Nothing in it is clean yet.
+func besides(rep kspec.Report) []string {
+	var lines []string
+	if len(rep.Checks) > 0 {
+		lines = append(lines, requirements(rep))
+	}
+	if len(rep.Controls) > 0 {
+		lines = append(lines, controls(rep.Controls))
+	}
+	if p := rep.Policies; p != nil {
+		lines = append(lines, fmt.Sprintf("policies in the cluster: %d enforced, %d that only warn or record", p.Enforced, p.Audited))
+	}
+	for _, note := range rep.Notes {
+		lines = append(lines, "note: "+note)
+	}
+	return lines
+}
+
+func requirements(rep kspec.Report) string {
+	names := map[kspec.CheckStatus][]string{}
+	for _, c := range rep.Checks {
+		names[c.Status] = append(names[c.Status], c.Name)
+	}
+	line := fmt.Sprintf("requirements: %d of %s hold", len(names[kspec.CheckPass]), plural(len(rep.Checks), "check"))
+	if score, ok := rep.Score(); ok {
+		line += fmt.Sprintf(", score %d", score)
+	}
+	for _, s := range []struct {
+		status kspec.CheckStatus
+		word   string
+	}{{kspec.CheckFail, "failed"}, {kspec.CheckUnknown, "unknown"}} {
+		if len(names[s.status]) > 0 {
+			line += fmt.Sprintf("; %s: %s", s.word, strings.Join(names[s.status], ", "))
+		}
+	}
+	return line
+}
+
+func controls(all []kspec.ControlResult) string {
+	count := map[kspec.CheckStatus]int{}
+	for _, c := range all {
+		count[c.Status]++
+	}
+	return fmt.Sprintf("controls: %d of %d met, %d not, %d unknown",
+		count[kspec.CheckPass], len(all), count[kspec.CheckFail], count[kspec.CheckUnknown])
+}

@@ -207,7 +207,7 @@ const (
 	policiesReadme = `# Policies
 
 Policy templates of this repo: a folder each, with a PolicyTemplate document. A ClusterSpec names them in
-spec.policyTemplates, as it names those that come with kspec, security-baseline and compliance-strict.
+spec.policyTemplates, as it names those that come with kspec, such as security-baseline.
 
 "kspec render --spec NAME --write" writes what they come to into clusters/NAME/policies, from where Flux or Argo CD
 deploys it. Do not edit files there.

@@ -133,6 +133,18 @@ func (o overlayFS) Open(name string) (fs.File, error) {
 	return &memDir{File: f, entries: entries}, errors.Join(err)
 }
 
+// Hash returns the name that the tree gives the content of a file, so that what
+// was built of it is known again, and false for what is not as in the tree.
+func (o overlayFS) Hash(name string) (string, bool) {
+	tree, ok := o.FS.(interface {
+		Hash(name string) (string, bool)
+	})
+	if _, changed := o.files[name]; changed || !ok {
+		return "", false
+	}
+	return tree.Hash(name)
+}
+
 // ReadDir implements [fs.ReadDirFS].
 func (o overlayFS) ReadDir(name string) ([]fs.DirEntry, error) { return o.entries(name) }
 

@@ -56,6 +56,7 @@ func table() []folder {
 		{"deploy", "manifests that install kspec, and tests of them", nil},
 		{"fixtures", "cases, the example config repo, the forge and receivers that tests talk to", []string{".", "api"}},
 		{"test/benchdrift", "how long a look takes, next to other tools", []string{".", "compare", "render"}},
+		{"test/benchrender", "how long a large overlay takes, next to other tools", []string{".", "render"}},
 		{"test", "the control plane that tests start, the demo, tools", []string{".", "api", "fixtures"}},
 	}
 }
@@ -84,7 +85,7 @@ func homes() map[string][]string {
 		"k8s.io/kubectl":                         {},
 		"modernc.org/sqlite":                     {"store"},
 		"sigs.k8s.io/controller-runtime":         {"compare", "cmd/kspec", "test"},
-		"sigs.k8s.io/kustomize/api":              {"render"},
+		"sigs.k8s.io/kustomize/api":              {"render", "test/benchrender"},
 		"sigs.k8s.io/structured-merge-diff/v6":   {"compare"},
 	}
 }
@@ -95,9 +96,9 @@ func comesAlong(module, dir string) bool {
 	switch module {
 	case "sigs.k8s.io/structured-merge-diff/v6": // by apimachinery
 		return true
-	case "github.com/prometheus/client_golang": // by cosign, and by apiserver
+	case "github.com/prometheus/client_golang", "github.com/spf13/cobra": // by cosign, and by apiserver
 		return under(dir, "verify") || under(dir, "policy/cel")
-	case "github.com/spf13/cobra", "github.com/hashicorp/go-retryablehttp": // by cosign
+	case "github.com/hashicorp/go-retryablehttp": // by cosign
 		return under(dir, "verify")
 	}
 	return under(dir, "compare") // by controller-runtime

@@ -262,8 +262,7 @@ func (j *job) program(r kspec.Rule, d demand) (*program, error) {
 func (p *program) help(e expression) []string {
 	all := helpers()
 	needed := map[string]bool{"samePods": !e.uses("oldObject")}
-	for i := len(all) - 1; i >= 0; i-- {
-		h := all[i]
+	for _, h := range slices.Backward(all) {
 		if needed[h.name] = needed[h.name] || e.uses(h.name); needed[h.name] {
 			for _, other := range h.needs {
 				needed[other] = true
@@ -353,14 +352,16 @@ func (j *job) mistakes(p *program, e expression, isKnown func(string) bool, abov
 	if j.check == nil {
 		return nil
 	}
-	for _, m := range j.check(p.vap(kspec.Enforce, nil)[0]) {
-		if m.Field != "spec.validations[0].expression" {
-			return fmt.Errorf("%s: column %d of line %d: %s", m.Field, m.Column, m.Line, m.Msg)
-		}
-		line, column := e.place(isKnown, m.Line-above, m.Column)
-		return fmt.Errorf("expression: column %d of line %d: %s", column, line, m.Msg)
+	all := j.check(p.vap(kspec.Enforce, nil)[0])
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
+	m := all[0]
+	if m.Field != "spec.validations[0].expression" {
+		return fmt.Errorf("%s: column %d of line %d: %s", m.Field, m.Column, m.Line, m.Msg)
+	}
+	line, column := e.place(isKnown, m.Line-above, m.Column)
+	return fmt.Errorf("expression: column %d of line %d: %s", column, line, m.Msg)
 }
 
 // objects renders a rule for the engine of the target.
@@ -416,11 +417,17 @@ type podMaker struct{ group, resource, kind string }
 
 func podMakers() []podMaker {
 	return []podMaker{
-		{"", "pods", "Pod"}, {"", "pods/ephemeralcontainers", "Pod/ephemeralcontainers"}, {"", "pods/resize", "Pod/resize"},
-		{"", "podtemplates", "PodTemplate"}, {"", "replicationcontrollers", "ReplicationController"},
-		{"apps", "daemonsets", "DaemonSet"}, {"apps", "deployments", "Deployment"},
-		{"apps", "replicasets", "ReplicaSet"}, {"apps", "statefulsets", "StatefulSet"},
-		{"batch", "cronjobs", "CronJob"}, {"batch", "jobs", "Job"},
+		{"", "pods", "Pod"},
+		{"", "pods/ephemeralcontainers", "Pod/ephemeralcontainers"},
+		{"", "pods/resize", "Pod/resize"},
+		{"", "podtemplates", "PodTemplate"},
+		{"", "replicationcontrollers", "ReplicationController"},
+		{"apps", "daemonsets", "DaemonSet"},
+		{"apps", "deployments", "Deployment"},
+		{"apps", "replicasets", "ReplicaSet"},
+		{"apps", "statefulsets", "StatefulSet"},
+		{"batch", "cronjobs", "CronJob"},
+		{"batch", "jobs", "Job"},
 	}
 }
 

@@ -179,8 +179,10 @@ func TestRulesAreInherited(t *testing.T) {
 		err       string
 	}{
 		{name: "merge", strategy: kspec.Merge, base: base, own: "  - {name: size, severity: critical, message: keep it small}\n", want: map[string]got{
-			"size": {"critical", "A/1", "object.?data.orValue({}).size() <= variables.params.most", "keep it small",
-				"company (most), template base [controls, expression, subjects] + prod, template own [message, severity]"},
+			"size": {
+				"critical", "A/1", "object.?data.orValue({}).size() <= variables.params.most", "keep it small",
+				"company (most), template base [controls, expression, subjects] + prod, template own [message, severity]",
+			},
 			"named": {"medium", "", "object.metadata.name != ''", "rule named of template base is broken", "company, template base"},
 		}},
 		{name: "override", strategy: kspec.Override, base: base, own: "  - {name: size, subjects: [core/configmaps], expression: 'true', message: any}\n", want: map[string]got{
@@ -195,8 +197,10 @@ func TestRulesAreInherited(t *testing.T) {
 		{name: "append of a duplicate", strategy: kspec.Append, base: base, own: "  - {name: size, severity: low}\n", err: `mergeStrategy is append, and rule "size" is in both company (template base) and prod (template own)`},
 		{name: "override that says too little", strategy: kspec.Override, base: base, own: "  - {name: size, severity: low}\n", err: `template "own": rule "size": no expression`},
 		{name: "final: stronger", strategy: kspec.Merge, base: final, own: "  - {name: size, severity: critical}\n", want: map[string]got{
-			"size": {"critical", "A/1", "object.?data.orValue({}).size() <= variables.params.most", "at most 3",
-				"company (most), template base [controls, expression, message, subjects] + prod, template own [severity]"},
+			"size": {
+				"critical", "A/1", "object.?data.orValue({}).size() <= variables.params.most", "at most 3",
+				"company (most), template base [controls, expression, message, subjects] + prod, template own [severity]",
+			},
 			"named": {"medium", "", "object.metadata.name != ''", "rule named of template base is broken", "company, template base"},
 		}},
 		{name: "final: weaker severity", strategy: kspec.Merge, base: final, own: "  - {name: size, severity: low}\n", err: `rule "size" is final in company (template base): prod (template own) may not lower its severity`},

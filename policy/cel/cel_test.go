@@ -1,8 +1,12 @@
 package cel_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -10,7 +14,6 @@ import (
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 	"github.com/cloudcwfranck/kspec/policy/cel"
 	"github.com/cloudcwfranck/kspec/render"
-	"testing/fstest"
 )
 
 // read decodes an object.
@@ -38,10 +41,10 @@ func failed(t testing.TB, set *cel.Set, object *unstructured.Unstructured) map[s
 	t.Helper()
 	fails := map[string]bool{}
 	for _, r := range set.Evaluate(t.Context(), object, nil) {
-		switch r.Verdict {
-		case cel.Fail:
+		if r.Verdict == cel.Fail {
 			fails[r.Rule] = true
-		case cel.Error, cel.Skip:
+		}
+		if r.Verdict == cel.Error || r.Verdict == cel.Skip {
 			t.Errorf("%s: %s: %s", r.Rule, r.Verdict, r.Reason)
 		}
 	}
@@ -63,5 +66,120 @@ func TestFixturesOfBuiltinTemplatesAreJudgedAsTheirFoldersSay(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestWhatOnlyARequestHasIsSkippedAndNeverPasses(t *testing.T) {
+	for _, c := range []struct{ name, spec, says string }{
+		{"user", "  validations: [{expression: \"request.userInfo.username == 'a' || true\"}]\n", "request.userInfo"},
+		{"user, optional", "  validations: [{expression: \"request.?userInfo.hasValue() || true\"}]\n", "request.userInfo"},
+		{"user, by key", "  validations: [{expression: \"has(request.userInfo) || true\"}]\n", "request.userInfo"},
+		{"options", "  validations: [{expression: \"request.options == null || true\"}]\n", "request.options"},
+		{"authorizer", "  validations: [{expression: \"authorizer.group('').resource('pods').check('get').allowed() || true\"}]\n", "authorizer"},
+		{"by a variable of a variable", "  variables: [{name: a, expression: request.userInfo}, {name: b, expression: variables.a.username}]\n  validations: [{expression: \"variables.b == '' || true\"}]\n", "request.userInfo"},
+		{"in a match condition", "  matchConditions: [{name: a, expression: \"request.userInfo.username != 'system'\"}]\n  validations: [{expression: 'true'}]\n", "request.userInfo"},
+		{"namespace", "  validations: [{expression: \"namespaceObject.metadata.name != ''\"}]\n", "the namespace"},
+		{"parameters", "  paramKind: {apiVersion: v1, kind: ConfigMap}\n  validations: [{expression: 'true'}]\n", "parameters"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set, err := cel.New().Compile(adHoc(t, "p", c.spec)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results := set.Evaluate(t.Context(), configMap(t, "{a: b}"), nil)
+			if len(results) != 1 || results[0].Verdict != cel.Skip || !strings.Contains(results[0].Reason, c.says) {
+				t.Errorf("got %+v", results)
+			}
+		})
+	}
+	both := "  validations: [{expression: \"request.userInfo.username == ''\"}, {expression: 'false', message: 'no'}, {expression: 'false', message: never}]\n"
+	set, err := cel.New().Compile(adHoc(t, "p", both)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if results := set.Evaluate(t.Context(), configMap(t, "{}"), nil); results[0].Verdict != cel.Fail || results[0].Message != "no; never" {
+		t.Errorf("what can be told fails: %+v", results)
+	}
+}
+
+func TestPoliciesAreForWhatTheyMatch(t *testing.T) {
+	policy := func(constraints string) *unstructured.Unstructured {
+		return read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p}\nspec:\n  matchConstraints: {"+constraints+"}\n  validations: [{expression: 'false'}]\n")
+	}
+	binding := func(rest string) *unstructured.Unstructured {
+		return read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: p}\nspec: {policyName: p, validationActions: [Deny]"+rest+"}\n")
+	}
+	const rules = "resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]"
+	const tier = ", namespaceSelector: {matchLabels: {tier: front}}"
+	cm := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: shop, labels: {a: b}}\n"
+	front, back := map[string]string{"tier": "front"}, map[string]string{"tier": "back"}
+	for _, c := range []struct {
+		name, constraints, binding, object string
+		labels                             map[string]string
+		want                               cel.Verdict // "" for no result
+	}{
+		{"the resource", rules, "", cm, nil, cel.Fail},
+		{"another resource", rules, "", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", nil, ""},
+		{"another group", rules, "", "apiVersion: example.com/v1\nkind: ConfigMap\nmetadata: {name: a}\n", nil, ""},
+		{"all of all groups", "resourceRules: [{apiGroups: ['*'], apiVersions: ['*'], operations: ['*'], resources: ['*']}]", "", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", nil, cel.Fail},
+		{"a kind in plural", "resourceRules: [{apiGroups: [networking.k8s.io], apiVersions: [v1], operations: [CREATE], resources: [networkpolicies, ingresses]}]", "", "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\n", nil, cel.Fail},
+		{"updates only", strings.Replace(rules, "CREATE", "UPDATE", 1), "", cm, nil, ""},
+		{"no rules", "", "", cm, nil, ""},
+		{"another name", strings.Replace(rules, "resources:", "resourceNames: [other], resources:", 1), "", cm, nil, ""},
+		{"excluded", rules + ", exclude" + strings.Replace(rules, "r", "R", 1), "", cm, nil, ""},
+		{"another version, converted", strings.Replace(rules, "[v1]", "[v2]", 1), "", cm, nil, cel.Fail},
+		{"another version, exactly", strings.Replace(rules, "[v1]", "[v2]", 1) + ", matchPolicy: Exact", "", cm, nil, ""},
+		{"namespace selected", rules + tier, "", cm, front, cel.Fail},
+		{"namespace not selected", rules + tier, "", cm, back, ""},
+		{"namespace of unknown labels", rules + tier, "", cm, nil, cel.Fail},
+		{"namespace by name", rules + ", namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}", "", cm, nil, cel.Fail},
+		{"namespace by another name", rules + ", namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: web}}", "", cm, nil, ""},
+		{"a Namespace is in itself", "resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [namespaces]}]" + tier, "", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {tier: back}}\n", nil, ""},
+		{"object selected", rules + ", objectSelector: {matchLabels: {a: b}}", "", cm, nil, cel.Fail},
+		{"object not selected", rules + ", objectSelector: {matchLabels: {a: c}}", "", cm, nil, ""},
+		{"bound elsewhere", rules, ", matchResources: {namespaceSelector: {matchLabels: {tier: front}}}", cm, back, cel.Skip},
+		{"bound here", rules, ", matchResources: {namespaceSelector: {matchLabels: {tier: front}}}", cm, front, cel.Fail},
+		{"not bound", rules, "none", cm, nil, cel.Skip},
+		{"no such object", rules, "", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: [1]\n", nil, cel.Error},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			objects := []*unstructured.Unstructured{policy(c.constraints)}
+			if c.binding != "none" {
+				objects = append(objects, binding(c.binding))
+			}
+			set, err := cel.New().Compile(objects...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results := set.Evaluate(t.Context(), read(t, c.object), c.labels)
+			if c.want == "" && len(results) > 0 || c.want != "" && (len(results) != 1 || results[0].Verdict != c.want) {
+				t.Errorf("got %+v", results)
+			}
+		})
+	}
+}
+
+func TestOneBrokenPolicyDoesNotStopTheOthers(t *testing.T) {
+	objects := slices.Concat(
+		adHoc(t, "broken", "  variables: [{name: v, expression: 'nothing'}]\n  validations: [{expression: '1 +'}, {expression: \"'a'\"}]\n"),
+		adHoc(t, "good", "  validations: [{expression: 'false', message: 'no'}]\n"))
+	objects = append(objects, read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: typo}\nspec: {validation: []}\n"))
+	set, err := cel.New().Compile(objects...)
+	for _, want := range []string{
+		"policy broken: spec.variables[0].expression: column 1 of line 1: undeclared reference to 'nothing'",
+		"policy broken: spec.validations[0].expression: column 4 of line 1: Syntax error",
+		"policy broken: spec.validations[1].expression: column 1 of line 1: must evaluate to bool but got string",
+		`read ValidatingAdmissionPolicy typo: strict decoding error: unknown field "spec.validation"`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in %v", want, err)
+		}
+	}
+	results := set.Evaluate(t.Context(), configMap(t, "{}"), nil)
+	if len(results) != 2 || results[0].Verdict != cel.Error || results[1].Verdict != cel.Fail {
+		t.Errorf("got %+v", results)
+	}
+	if diff := cmp.Diff([]string{"broken", "good"}, set.Rules()); diff != "" {
+		t.Error(diff)
 	}
 }

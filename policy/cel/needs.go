@@ -1,8 +1,11 @@
 package cel
 
 import (
+	"slices"
+
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
 )
 
 // needs are what the expressions of a policy ask for that only a request has:
@@ -57,20 +60,31 @@ func asksOf(env *cel.Env, text string, variables map[string]asks) asks {
 	}
 	var a asks
 	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		switch e.Kind() {
-		case ast.IdentKind:
+		if e.Kind() == ast.IdentKind {
 			a = a.and(asksOfName(e.AsIdent()))
-		case ast.SelectKind:
-			of, field := e.AsSelect().Operand(), e.AsSelect().FieldName()
+		}
+		if of, field := fieldOf(e); of != nil {
 			a = a.and(asksOfField(of, field, variables))
-		case ast.CallKind: // an optional field: request.?userInfo
-			if args := e.AsCall().Args(); e.AsCall().FunctionName() == "_?._" && len(args) == 2 && args[1].Kind() == ast.LiteralKind {
-				field, _ := args[1].AsLiteral().Value().(string)
-				a = a.and(asksOfField(args[0], field, variables))
-			}
 		}
 	}))
 	return a
+}
+
+// fieldOf returns what a.b, a.?b, a["b"] and a[?"b"] select from, and which
+// field; nil for anything else.
+func fieldOf(e ast.Expr) (ast.Expr, string) {
+	if e.Kind() == ast.SelectKind {
+		return e.AsSelect().Operand(), e.AsSelect().FieldName()
+	}
+	if e.Kind() != ast.CallKind || !slices.Contains([]string{operators.Index, operators.OptIndex, operators.OptSelect}, e.AsCall().FunctionName()) {
+		return nil, ""
+	}
+	args := e.AsCall().Args()
+	if len(args) != 2 || args[1].Kind() != ast.LiteralKind {
+		return nil, ""
+	}
+	field, _ := args[1].AsLiteral().Value().(string)
+	return args[0], field
 }
 
 func asksOfName(name string) asks {

@@ -62,6 +62,10 @@ bench: controlplane ## run the benchmarks; see docs/performance.md
 bench-drift: controlplane $(KUBECTL) ## measure a look next to other tools (N=10000 objects; OUT=FILE for JSON)
 	go run ./test/benchdrift -kubectl $(KUBECTL) -n $(or $(N),10000) $(if $(OUT),-out $(OUT)) $(if $(RUNS),-runs $(RUNS))
 
+.PHONY: bench-render
+bench-render: $(KUBECTL) ## measure a large overlay next to other tools (N=500,4000 objects)
+	go run ./test/benchrender -kubectl $(KUBECTL) $(if $(N),-n $(N))
+
 $(KUBECTL): test/kubectl/go.mod
 	CGO_ENABLED=0 go build -C test/kubectl -trimpath -ldflags "-s -w" -o $@ .
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,9 +32,7 @@ func kept(t testing.TB, dir string) []string {
 func TestBuildsOutliveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	files, target := many(300, true), overlays("apps", "app")
-	for name, f := range textFiles(shop()) {
-		files[name] = f
-	}
+	maps.Copy(files, textFiles(shop()))
 	first, how := counting(render.Options{CacheDir: dir}).told(t, target, files)
 	if strings.Contains(how, "unchanged") {
 		t.Errorf("at first: %s", how)

@@ -37,6 +37,8 @@ type scanner struct {
 	found   map[string]*kustomization
 	// index holds docs by kind and name.
 	index map[string]map[[2]string][]document
+	// annotated is what touchesAnnotations found, once it looked.
+	annotated *bool
 	// schema is true when a kustomization brings its own OpenAPI schema.
 	schema bool
 	cache  *cache
@@ -532,12 +534,14 @@ func (s *scanner) deprecated() (notes []string) {
 // touchesAnnotations reports whether the origin annotations could change what
 // is built: something reads or patches annotations by path.
 func (s *scanner) touchesAnnotations() bool {
-	for _, data := range s.v.files {
-		for _, mark := range []string{"metadata/annotations", "metadata.annotations"} {
-			if bytes.Contains(data, []byte(mark)) {
-				return true
+	if s.annotated == nil {
+		found := false
+		for _, data := range s.v.files {
+			for _, mark := range []string{"metadata/annotations", "metadata.annotations"} {
+				found = found || bytes.Contains(data, []byte(mark))
 			}
 		}
+		s.annotated = &found
 	}
-	return false
+	return *s.annotated
 }

@@ -195,7 +195,7 @@ func round(d time.Duration) time.Duration {
 // verdict says in one sentence what the look came to.
 func verdict(rep kspec.Report) string {
 	objects := plural(rep.Coverage.Objects, "object")
-	alone := rep.Coverage.Objects == 0 && len(rep.Checks) > 0 // a scan
+	alone := rep.Coverage.DecidedBy == nil && len(rep.Checks) > 0 // nothing was compared
 	if alone {
 		objects = plural(len(rep.Checks), "check")
 	}

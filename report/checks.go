@@ -36,13 +36,11 @@ func requirements(rep kspec.Report) string {
 	if score, ok := rep.Score(); ok {
 		line += fmt.Sprintf(", score %d", score)
 	}
-	for _, s := range []struct {
-		status kspec.CheckStatus
-		word   string
-	}{{kspec.CheckFail, "failed"}, {kspec.CheckUnknown, "unknown"}} {
-		if len(names[s.status]) > 0 {
-			line += fmt.Sprintf("; %s: %s", s.word, strings.Join(names[s.status], ", "))
-		}
+	if failed := names[kspec.CheckFail]; len(failed) > 0 {
+		line += "; failed: " + strings.Join(failed, ", ")
+	}
+	if unknown := names[kspec.CheckUnknown]; len(unknown) > 0 {
+		line += "; unknown: " + strings.Join(unknown, ", ")
 	}
 	return line
 }

@@ -190,8 +190,10 @@ func scanned() kspec.Report {
 	rep.Coverage = kspec.Coverage{Requests: kspec.Requests{List: 3, Get: 1}}
 	rep.Unknown = []kspec.Unknown{{Reason: "rbac.rules: list ClusterRole: forbidden"}}
 	rep.Checks = []kspec.Check{
-		{Name: kspec.CheckVersion, Looked: 1}, {Name: kspec.CheckPodSecurity, Looked: 3, Apart: []string{"kube-system"}},
-		{Name: kspec.CheckContainers, Looked: 7}, {Name: kspec.CheckRBAC, Incomplete: true},
+		{Name: kspec.CheckVersion, Looked: 1},
+		{Name: kspec.CheckPodSecurity, Looked: 3, Apart: []string{"kube-system"}},
+		{Name: kspec.CheckContainers, Looked: 7},
+		{Name: kspec.CheckRBAC, Incomplete: true},
 	}
 	rep.Controls = []kspec.ControlResult{{Framework: "NIST-800-53 rev5", ID: "AC-6", Title: "Least privilege", Checks: []string{kspec.CheckContainers}}}
 	rep.Policies = &kspec.PolicyCount{Enforced: 3, Audited: 1}

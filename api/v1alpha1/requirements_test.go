@@ -3,9 +3,8 @@ package v1alpha1_test
 import (
 	"strings"
 	"testing"
-	"time"
-
 	"testing/fstest"
+	"time"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"

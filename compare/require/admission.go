@@ -1,6 +1,7 @@
 package require
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 const (
 	validating = "ValidatingAdmissionPolicy"
 	mutating   = "MutatingAdmissionPolicy"
+	// kyvernoKinds stands for all kinds of Kyverno.
+	kyvernoKinds = ""
 )
 
 // kyverno are the kinds of Kyverno that hold for the whole cluster.
@@ -51,11 +54,12 @@ func (l *look) admission(ctx context.Context) {
 	}
 	for _, d := range rules.Required {
 		all, err := names(d.Kind)
-		if err != nil {
+		pattern, wrong := regexp.Compile(d.NamePattern)
+		if err := cmp.Or(err, wrong); err != nil {
 			l.doubtAll(err, kspec.CheckAdmission)
 			continue
 		}
-		if f, short := shortage(d, all); short {
+		if f, short := shortage(d, pattern, all); short {
 			l.found(kspec.CheckAdmission, f)
 		}
 	}
@@ -63,7 +67,7 @@ func (l *look) admission(ctx context.Context) {
 		return
 	}
 	var policies []string
-	for _, kind := range append([]string{validating, mutating}, "") {
+	for _, kind := range []string{validating, mutating, kyvernoKinds} {
 		all, err := names(kind)
 		if err != nil {
 			l.doubtAll(err, kspec.CheckAdmission)
@@ -77,16 +81,12 @@ func (l *look) admission(ctx context.Context) {
 }
 
 // shortage returns the finding of too few objects with a name.
-func shortage(d kspec.AdmissionDemand, names []string) (kspec.Finding, bool) {
-	pattern, err := regexp.Compile(d.NamePattern)
-	if err != nil {
-		pattern = regexp.MustCompile(regexp.QuoteMeta(d.NamePattern)) // it was checked: cannot be
-	}
+func shortage(d kspec.AdmissionDemand, pattern *regexp.Regexp, names []string) (kspec.Finding, bool) {
 	matching := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !pattern.MatchString(name) })
 	return kspec.Finding{
 		Severity: kspec.High, Message: fmt.Sprintf("%d %s match %q, want %d or more", len(matching), d.Kind, d.NamePattern, d.MinCount),
 		Hint:     "install what registers it",
-		Evidence: map[string]any{"type": d.Kind, "namePattern": d.NamePattern, "want": d.MinCount, "found": matching},
+		Evidence: map[string]any{"type": d.Kind, "namePattern": d.NamePattern, "want": d.MinCount, "found": matching[:min(len(matching), mostNames)]},
 	}, len(matching) < d.MinCount
 }
 
@@ -96,7 +96,7 @@ func wrongPolicies(rules kspec.AdmissionRules, names []string) []kspec.Finding {
 		found = append(found, kspec.Finding{
 			Severity: kspec.High, Message: fmt.Sprintf("there are %d admission policies, want %d or more", len(names), rules.MinPolicies),
 			Hint:     "a policy counts when it has a binding",
-			Evidence: map[string]any{"want": rules.MinPolicies, "found": names},
+			Evidence: map[string]any{"want": rules.MinPolicies, "found": names[:min(len(names), mostNames)]},
 		})
 	}
 	for _, p := range rules.RequiredPolicies {
@@ -108,11 +108,11 @@ func wrongPolicies(rules kspec.AdmissionRules, names []string) []kspec.Finding {
 }
 
 // admissionNames returns the names of all objects of a kind that act, sorted;
-// of "" those of Kyverno. A kind that the cluster does not have has none.
+// of kyvernoKinds those of all of them. A kind that the cluster does not have has none.
 func (l *look) admissionNames(ctx context.Context, kind string) ([]string, error) {
 	group := func(kind string) schema.GroupKind { return schema.GroupKind{Group: admissionv1.GroupName, Kind: kind} }
 	switch kind {
-	case "":
+	case kyvernoKinds:
 		var all []string
 		for _, kind := range kyverno() {
 			found, err := l.names(ctx, kind, "")

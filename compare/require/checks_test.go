@@ -17,7 +17,8 @@ type expectation struct {
 	want                []string
 }
 
-func (e expectation) run(t *testing.T, check string, common string) {
+func (e expectation) run(t *testing.T, check, common string) {
+	t.Helper()
 	t.Run(e.name, func(t *testing.T) {
 		rep := look(t, cluster(t, common, e.objects), e.spec)
 		if diff := cmp.Diff(e.want, lines(rep)); diff != "" {

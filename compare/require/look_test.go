@@ -59,6 +59,7 @@ func TestWhatCannotBeReadIsUnknown(t *testing.T) {
 
 // good is a cluster that is as everything demands.
 func good(t *testing.T) *made {
+	t.Helper()
 	return cluster(t, "{apiVersion: v1, kind: Namespace, metadata: {name: web, labels: {tier: front, pod-security.kubernetes.io/enforce: restricted}}}",
 		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: dns, namespace: web}, spec: {podSelector: {}, policyTypes: [Ingress, Egress]}}",
 		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: a}}",

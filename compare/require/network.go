@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -149,7 +150,7 @@ func (l *look) services(ctx context.Context) {
 	if c == nil || l.blind(kspec.CheckServices) {
 		return
 	}
-	rules := l.target.Requirements.Network
+	rules, apart := l.target.Requirements.Network, map[string]bool{}
 	err := l.Each(ctx, schema.GroupKind{Kind: "Service"}, "", func(object []byte) error {
 		var s corev1.Service
 		if err := json.Unmarshal(object, &s); err != nil {
@@ -157,21 +158,18 @@ func (l *look) services(ctx context.Context) {
 		}
 		switch {
 		case s.Namespace == "default" && s.Name == "kubernetes":
-			c.Apart = append(c.Apart, "Service default/kubernetes")
+			apart["Service default/kubernetes"] = true
 		case isSystem(s.Namespace):
-			c.Apart = append(c.Apart, s.Namespace)
+			apart[s.Namespace] = true
 		case l.inScope(s.Namespace):
 			c.Looked++
 			for _, f := range wrongService(rules, &s) {
 				l.found(kspec.CheckServices, f)
 			}
 		}
-		if len(c.Apart) > 64 {
-			slices.Sort(c.Apart)
-			c.Apart = slices.Compact(c.Apart)
-		}
 		return nil
 	})
+	c.Apart = slices.Collect(maps.Keys(apart))
 	if err != nil {
 		l.doubtAll(err, kspec.CheckServices)
 	}
@@ -209,15 +207,12 @@ func common(open, bad []int32) []int32 {
 }
 
 func portsInWords(ports []int32) string {
-	if len(ports) == 1 {
-		return fmt.Sprintf("port %d", ports[0])
-	}
-	text := ""
+	words := make([]string, len(ports))
 	for i, p := range ports {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprint(p)
+		words[i] = fmt.Sprint(p)
 	}
-	return "ports " + text
+	if len(words) == 1 {
+		return "port " + words[0]
+	}
+	return "ports " + inWords(words)
 }

@@ -247,6 +247,7 @@ func populate(b *testing.B, pods, namespaces int) {
 }
 
 func measure(b *testing.B) {
+	b.Helper()
 	b.ReportAllocs()
 	spec := strings.Replace(realSpec, "namespaceScope: {namespaceSelector: {matchLabels: {test: require}}},", "", 1)
 	var rep kspec.Report

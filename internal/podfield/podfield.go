@@ -150,12 +150,9 @@ func check(t reflect.Type, path []string) (reflect.Type, *fieldError) {
 }
 
 func isResource(name string) bool {
-	switch corev1.ResourceName(name) {
-	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
-		return true
-	}
+	known := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 	domain, rest, ok := strings.Cut(name, "/")
-	return ok && domain != "" && rest != "" || strings.HasPrefix(name, corev1.ResourceHugePagesPrefix)
+	return slices.Contains(known, corev1.ResourceName(name)) || ok && domain != "" && rest != "" || strings.HasPrefix(name, corev1.ResourceHugePagesPrefix)
 }
 
 func bare(t reflect.Type) reflect.Type {

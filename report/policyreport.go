@@ -20,14 +20,14 @@ import (
 // are YAML documents for "kubectl apply"; kspec itself never writes them.
 
 // reportKinds are the names by which the two APIs go.
-type reportKinds struct{ apiVersion, namespaced, cluster, text string }
+type reportKinds struct{ apiVersion, namespaced, cluster string }
 
 func writePolicyReport(reports []kspec.Report, _ Options) ([]byte, error) {
-	return writeReports(reports, reportKinds{"wgpolicyk8s.io/v1alpha2", "PolicyReport", "ClusterPolicyReport", "message"})
+	return writeReports(reports, reportKinds{"wgpolicyk8s.io/v1alpha2", "PolicyReport", "ClusterPolicyReport"})
 }
 
 func writeOpenReports(reports []kspec.Report, _ Options) ([]byte, error) {
-	return writeReports(reports, reportKinds{"openreports.io/v1alpha1", "Report", "ClusterReport", "message"})
+	return writeReports(reports, reportKinds{"openreports.io/v1alpha1", "Report", "ClusterReport"})
 }
 
 type policyReport struct {

@@ -231,7 +231,7 @@ func (r *someRepo) folder(dir string, depth int) {
 		}
 	}
 	if depth == 1 && r.chance(15) {
-		put("- ../../shared")
+		put("- ../../common")
 	}
 	all := r.known
 	r.known = r.known[before:]
@@ -320,7 +320,7 @@ func (r *someRepo) patch() string {
 
 func madeUp(seed uint64) fstest.MapFS {
 	r := &someRepo{Rand: rand.New(rand.NewPCG(seed, 1)), files: fstest.MapFS{}}
-	r.folder("app/shared", 0)
+	r.folder("app/common", 0)
 	r.folder("app/top", 2)
 	if r.chance(20) { // one that is there twice
 		k := r.files["app/top/kustomization.yaml"]

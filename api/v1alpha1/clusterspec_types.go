@@ -12,6 +12,8 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.status.conditions[?(@.type=="DriftDetected")].status`
+// +kubebuilder:printcolumn:name="Findings",type=integer,JSONPath=`.status.findings.total`
+// +kubebuilder:printcolumn:name="Score",type=integer,JSONPath=`.status.score`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.observedRevision`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ClusterSpec struct {
@@ -393,9 +395,12 @@ type Limits struct {
 	PerHour *int `json:"perHour,omitempty"`
 }
 
-// ClusterSpecStatus is what kspec saw last.
+// ClusterSpecStatus is what kspec saw last. Git has none: kspec serve mirrors
+// it onto the ClusterSpec of the same name in its own namespace, where there is
+// one.
 type ClusterSpecStatus struct {
-	// conditions are Ready, Reconciling, Stalled, DriftDetected.
+	// conditions are Ready, Reconciling and Stalled, as kstatus reads them,
+	// DriftDetected and PolicyEnforced.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -403,4 +408,48 @@ type ClusterSpecStatus struct {
 	// observedRevision is the commit that was looked at last.
 	// +optional
 	ObservedRevision string `json:"observedRevision,omitempty"`
+	// lastCompleteLook is when kspec last saw everything. It is written once
+	// an interval when nothing else is new.
+	// +optional
+	LastCompleteLook *metav1.Time `json:"lastCompleteLook,omitempty"`
+	// score is how many of a hundred requirements that could be looked at
+	// hold. It is absent when none could.
+	// +optional
+	Score *int `json:"score,omitempty"`
+	// findings counts those that no exemption waives.
+	// +optional
+	Findings *FindingCounts `json:"findings,omitempty"`
+	// policies counts what kspec delivered, as the cluster has it. It is
+	// absent when nobody could count.
+	// +optional
+	Policies *PolicyCounts `json:"policies,omitempty"`
+	// pullRequest is the address of the open pull request.
+	// +optional
+	PullRequest string `json:"pullRequest,omitempty"`
+}
+
+// FindingCounts counts the findings of one look.
+type FindingCounts struct {
+	// total is the number of open findings.
+	Total int `json:"total"`
+	// waived is the number of those that an exemption waives.
+	// +optional
+	Waived int `json:"waived,omitempty"`
+	// unknown is the number of objects that could not be looked at.
+	// +optional
+	Unknown int `json:"unknown,omitempty"`
+	// byVerdict counts the open findings by verdict.
+	// +optional
+	ByVerdict map[string]int `json:"byVerdict,omitempty"`
+	// bySeverity counts the open findings by severity.
+	// +optional
+	BySeverity map[string]int `json:"bySeverity,omitempty"`
+}
+
+// PolicyCounts counts the policies of a cluster that kspec delivered.
+type PolicyCounts struct {
+	// enforced are those that deny.
+	Enforced int `json:"enforced"`
+	// audited are those that only warn or record.
+	Audited int `json:"audited"`
 }

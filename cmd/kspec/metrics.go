@@ -28,6 +28,7 @@ type gauges struct {
 	pulls     *prometheus.CounterVec
 	fetch     *prometheus.HistogramVec
 	documents *prometheus.GaugeVec
+	suspended *prometheus.GaugeVec
 
 	// known are the targets that there are: a look that was under way when its
 	// target went away leaves nothing behind.
@@ -63,8 +64,9 @@ func newGauges(reg prometheus.Registerer) *gauges {
 		pulls:     counter("remediations_total", "Outcomes of remediation, by action.", "target", "action"),
 		fetch:     seconds("git_fetch_duration_seconds", "Time to read the config repo, by result: success or error.", "result"),
 		documents: gauge("documents", "Documents of the config repo, by state: target or invalid.", "state"),
+		suspended: gauge("suspended", "Whether kspec looks away from a target: 1 or 0.", "target"),
 	}
-	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.fetch, g.documents)
+	reg.MustRegister(g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.fetch, g.documents, g.suspended)
 	return g
 }
 
@@ -108,6 +110,10 @@ func (g *gauges) specs(targets []kspec.Target, invalid int) {
 	known := map[string]bool{}
 	for _, t := range targets {
 		known[t.Name] = true
+		g.suspended.WithLabelValues(t.Name).Set(0)
+		if t.Suspend {
+			g.suspended.WithLabelValues(t.Name).Set(1)
+		}
 	}
 	for name := range g.known {
 		if !known[name] {
@@ -120,7 +126,7 @@ func (g *gauges) specs(targets []kspec.Target, invalid int) {
 func (g *gauges) forget(target string) {
 	for _, vec := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
-	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls} {
+	}{g.duration, g.findings, g.unknown, g.objects, g.lastLook, g.score, g.policies, g.decided, g.checked, g.disagreed, g.requests, g.pulls, g.suspended} {
 		vec.DeletePartialMatch(prometheus.Labels{"target": target})
 	}
 }

@@ -77,7 +77,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the Prometheus metrics; 0 turns them off")
 	f.StringVar(&flags.health, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	f.BoolVar(&flags.elect, "leader-elect", true, "let one of several replicas work")
-	f.StringVar(&flags.namespace, "namespace", "kspec-system", "namespace of the Lease")
+	f.StringVar(&flags.namespace, "namespace", "kspec-system", "namespace of the Lease and of the ClusterSpecs whose status is kept up to date")
 	f.DurationVar(&flags.grace, "graceful-shutdown-timeout", 25*time.Second, "longest time to finish what was begun when told to stop")
 	f.Var(&flags.retention, "history-retention", "how long the history in --state is kept after a drift is gone; 0 keeps it for ever")
 	f.StringSliceVar(&flags.allowHosts, "allow-alert-host", nil, "host of a private network, as host or host:port, that alerts may be sent to; names a danger: whoever writes AlertConfigs reaches it")
@@ -179,6 +179,7 @@ type server struct {
 	log    *slog.Logger
 	loop   *kspec.Loop
 	gauges *gauges
+	mirror *mirror
 	prover *prover
 
 	// ready is set once the repo has been read.
@@ -192,6 +193,9 @@ type server struct {
 func (s *server) manager() (manager.Manager, error) {
 	cfg, _, err := s.flags.look.cluster.config()
 	if err != nil {
+		return nil, err
+	}
+	if s.mirror, err = newMirror(cfg, s.flags.namespace, s.log); err != nil {
 		return nil, err
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(s.log.Handler()))
@@ -286,6 +290,11 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	s.clusters.set(c.set.Targets)
 	s.forget(ctx, c)
 	s.gauges.specs(targets, len(c.errs))
+	for _, t := range targets {
+		if t.Suspend {
+			s.mirror.write(ctx, t, (*v1alpha1.ClusterSpecStatus).Suspended)
+		}
+	}
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
 	s.detector.Forget(awake(targets))
 	s.loop.Set(targets)
@@ -308,11 +317,10 @@ func (s *server) tellSource(ctx context.Context, err error) {
 
 // look is the work of the loop.
 func (s *server) look(ctx context.Context, t kspec.Target) error {
-	t, err := policy.At(s.prover.prove(ctx, t), time.Now())
-	if err != nil {
-		return kspec.Terminal(err)
+	rep, out, err := s.reconcile(ctx, t)
+	if ctx.Err() == nil {
+		s.mirror.write(ctx, t, func(status *v1alpha1.ClusterSpecStatus, now time.Time) { status.Update(rep, out, err, now) })
 	}
-	rep, out, err := s.reconciler.Reconcile(ctx, t)
 	if !rep.StartedAt.IsZero() {
 		s.gauges.looked(rep, out)
 		s.log.InfoContext(ctx, "looked", "target", t, "report", rep, "remediation", string(out.Action), "pullRequest", out.URL)
@@ -321,6 +329,15 @@ func (s *server) look(ctx context.Context, t kspec.Target) error {
 		s.log.WarnContext(ctx, "could not look at everything", "target", t, "unknown", mostUnknown(rep.Unknown))
 	}
 	return err
+}
+
+// reconcile leads t, as it is at this instant, through the stages.
+func (s *server) reconcile(ctx context.Context, t kspec.Target) (kspec.Report, kspec.Outcome, error) {
+	t, err := policy.At(s.prover.prove(ctx, t), time.Now())
+	if err != nil {
+		return kspec.Report{}, kspec.Outcome{}, kspec.Terminal(err)
+	}
+	return s.reconciler.Reconcile(ctx, t)
 }
 
 // mostUnknown tells what could not be looked at, in as many words as a log

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +23,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec/fixtures/forge"
 	"github.com/cloudcwfranck/kspec/fixtures/receivers"
@@ -474,6 +478,90 @@ func TestServeLooksWhenTheClusterChanges(t *testing.T) {
 	eventually(t, d, "the finding", metrics(`kspec_findings{severity="medium",target="watched",verdict="Changed"} 1`))
 	if !metrics(`kspec_watch_events_total{event="relevant"}`)() || !metrics(`kspec_watch_oldest_sign_of_life_seconds `)() {
 		t.Error("metrics lack those of watches")
+	}
+	d.stop(t)
+	checkLog(t, d.text())
+}
+
+func TestServeMirrorsWhatItSawIntoTheCluster(t *testing.T) {
+	p := newPlace(t)
+	if err := p.forge.Create("acme/status", "main", fstest.MapFS{
+		"specs.yaml": {Data: []byte(`apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: looked}
+spec: {interval: 24h, manifests: [{path: app}], kubernetes: {minVersion: "1.20"}}
+---
+apiVersion: kspec.io/v1alpha1
+kind: ClusterSpec
+metadata: {name: asleep}
+spec: {suspend: true, manifests: [{path: app}]}
+`)},
+		"app/settings.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: serve-status}\ndata: {greeting: hello}\n")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	crd, err := os.ReadFile("../../deploy/crds/kspec.io_clusterspecs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(crd, kind); err != nil {
+		t.Fatal(err)
+	}
+	spec := func(name string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+		u.SetAPIVersion("kspec.io/v1alpha1")
+		u.SetKind("ClusterSpec")
+		u.SetNamespace("serve-status")
+		u.SetName(name)
+		return u
+	}
+	looked, asleep := spec("looked"), spec("asleep")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "serve-status"}}
+	for _, o := range []client.Object{namespace, kind} {
+		if err := p.client.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = p.client.Delete(context.WithoutCancel(t.Context()), kind) })
+	for _, o := range []*unstructured.Unstructured{looked, asleep} {
+		eventually(t, &daemon{}, "the kind", func() bool { return p.client.Create(t.Context(), o.DeepCopy()) == nil })
+	}
+	d := p.serve(t, "--repo", p.forgeURL+"/acme/status.git", "--read-only", "--leader-elect=false", "--namespace", "serve-status")
+	condition := func(o *unstructured.Unstructured, kind, want string) func() bool {
+		return func() bool {
+			if err := p.client.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				t.Fatal(err)
+			}
+			all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+			return slices.ContainsFunc(all, func(c any) bool {
+				m := c.(map[string]any)
+				return m["type"] == kind && m["status"] == want
+			})
+		}
+	}
+	eventually(t, d, "the status of the suspended", condition(asleep, "Ready", "Unknown"))
+	if _, text := get(t, "http://"+d.metrics+"/metrics"); !strings.Contains(text, `kspec_suspended{target="asleep"} 1`) {
+		t.Error("no metric says that a target is suspended")
+	}
+	eventually(t, d, "the status of drift", condition(looked, "DriftDetected", "True"))
+	total, _, _ := unstructured.NestedInt64(looked.Object, "status", "findings", "total")
+	score, _, _ := unstructured.NestedInt64(looked.Object, "status", "score")
+	if total != 1 || score != 100 {
+		t.Errorf("%d findings and a score of %d, want 1 and 100: %v", total, score, looked.Object["status"])
+	}
+
+	settings := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "serve-status"}, Data: map[string]string{"greeting": "hello"},
+	}
+	if err := p.client.Create(t.Context(), settings, client.FieldOwner("kubectl")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, d, "the status in sync", condition(looked, "DriftDetected", "False"))
+	for _, f := range looked.GetManagedFields() {
+		if f.Manager == "kspec" && (f.Subresource != "status" || f.Operation != metav1.ManagedFieldsOperationApply) {
+			t.Errorf("kspec wrote more than the status: %v", f)
+		}
 	}
 	d.stop(t)
 	checkLog(t, d.text())

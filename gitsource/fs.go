@@ -23,7 +23,8 @@ var (
 // place where contents are read from. It is immutable and safe for concurrent
 // use.
 type treeFS struct {
-	nodes     map[string]*node // by path, "." is the root
+	nodes     map[string]*node // by path, "." is the root of the repository
+	root      string           // the folder that is shown, "" for all of it
 	time      time.Time
 	fileBytes int64
 	read      func(path string, n *node) ([]byte, error)
@@ -33,6 +34,7 @@ var (
 	_ fs.ReadDirFS  = (*treeFS)(nil)
 	_ fs.ReadFileFS = (*treeFS)(nil)
 	_ fs.StatFS     = (*treeFS)(nil)
+	_ fs.SubFS      = (*treeFS)(nil)
 )
 
 // node is an entry of a tree.
@@ -50,7 +52,7 @@ func (t *treeFS) find(op, path string) (*node, error) {
 	if !fs.ValidPath(path) {
 		return nil, pathError(op, path, fs.ErrInvalid)
 	}
-	n, ok := t.nodes[path]
+	n, ok := t.nodes[t.full(path)]
 	if !ok {
 		return nil, t.missing(op, path)
 	}
@@ -60,6 +62,33 @@ func (t *treeFS) find(op, path string) (*node, error) {
 	return n, nil
 }
 
+// full returns a path as one from the root of the repository.
+func (t *treeFS) full(path string) string {
+	switch {
+	case t.root == "":
+		return path
+	case path == ".":
+		return t.root
+	}
+	return t.root + "/" + path
+}
+
+// Sub implements [fs.SubFS] by a tree that knows hashes, too.
+func (t *treeFS) Sub(dir string) (fs.FS, error) {
+	n, err := t.find("sub", dir)
+	if err != nil {
+		return nil, err
+	}
+	if !n.mode.IsDir() {
+		return nil, pathError("sub", dir, errNoFolder)
+	}
+	below := *t
+	if dir != "." {
+		below.root = t.full(dir)
+	}
+	return &below, nil
+}
+
 // missing says why there is nothing at path: because a folder on the way was
 // refused, or because there is nothing.
 func (t *treeFS) missing(op, path string) error {
@@ -67,7 +96,7 @@ func (t *treeFS) missing(op, path string) error {
 		if c != '/' {
 			continue
 		}
-		if n, ok := t.nodes[path[:i]]; ok && n.refused != nil {
+		if n, ok := t.nodes[t.full(path[:i])]; ok && n.refused != nil {
 			return pathError(op, path, n.refused)
 		}
 	}
@@ -128,7 +157,7 @@ func (t *treeFS) ReadDir(path string) ([]fs.DirEntry, error) {
 // false for what is no file of a commit. Reading it costs nothing, and files of
 // equal hash have equal content.
 func (t *treeFS) Hash(path string) (string, bool) {
-	n, ok := t.nodes[path]
+	n, ok := t.nodes[t.full(path)]
 	if !ok || n.refused != nil || !n.mode.IsRegular() || n.hash.IsZero() {
 		return "", false
 	}
@@ -144,7 +173,7 @@ func (t *treeFS) content(op, path string, n *node) ([]byte, error) {
 	if n.size > t.fileBytes {
 		return nil, pathError(op, path, &LimitError{Limit: "FileBytes", Max: t.fileBytes})
 	}
-	b, err := t.read(path, n)
+	b, err := t.read(t.full(path), n)
 	if err != nil {
 		return nil, pathError(op, path, err)
 	}

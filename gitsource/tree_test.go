@@ -86,6 +86,34 @@ func TestFilesOfACommitTellTheirHash(t *testing.T) {
 	}
 }
 
+func TestAFolderOfACommitKnowsHashesToo(t *testing.T) {
+	o := newOrigin(t, fstest.MapFS{"apps/web/deploy.yaml": {Data: []byte("kind: Deployment\n")}, "apps/README.md": {Data: []byte("apps")}, "one": {Data: []byte("1")}})
+	s, _ := open(t, o.url, gitsource.Options{})
+	tree := head(t, s)
+	apps, err := fs.Sub(tree.FS, "apps")
+	check(t, err)
+	web, err := fs.Sub(apps, "web")
+	check(t, err)
+	check(t, fstest.TestFS(apps, "README.md", "web/deploy.yaml"))
+	type hasher interface{ Hash(string) (string, bool) }
+	want, _ := tree.FS.(hasher).Hash("apps/web/deploy.yaml")
+	for path, tree := range map[string]fs.FS{"web/deploy.yaml": apps, "deploy.yaml": web} {
+		if got, _ := tree.(hasher).Hash(path); got != want || got == "" {
+			t.Errorf("hash of %s: %q, want %q", path, got, want)
+		}
+	}
+	for _, path := range []string{".", "../one", "one", "../apps/README.md"} {
+		if h, ok := apps.(hasher).Hash(path); ok {
+			t.Errorf("%s, which is no file of the folder, has the hash %s", path, h)
+		}
+	}
+	for _, path := range []string{"none", "one", "../apps"} {
+		if _, err := fs.Sub(tree.FS, path); err == nil {
+			t.Errorf("%s, which is no folder, has a tree", path)
+		}
+	}
+}
+
 func TestOddNamesAreRefusedOneByOne(t *testing.T) {
 	odd := []string{"a\nb.yaml", "esc\x1b[31m", "tab\t", "bidi\u202etxt", `back\slash`, "\xff\xfe", strings.Repeat("n", 256)}
 	entries := []entry{{mode: "100644", name: "good", content: "1"}, {mode: "40000", name: "dir\r"}}

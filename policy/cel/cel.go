@@ -29,7 +29,7 @@ type Verdict string
 // The verdicts, from the best to the worst.
 const (
 	Pass  Verdict = "pass"
-	Skip  Verdict = "skip"  // it cannot be told, or need not: Reason says why
+	Skip  Verdict = "skip"  // it cannot be told without the API server: Reason says why
 	Error Verdict = "error" // the expression fails; with failurePolicy Fail the API server denies
 	Fail  Verdict = "fail"
 )
@@ -164,7 +164,8 @@ func (b *bound) rule() string {
 // Evaluate returns what the policies say when the object is created in a
 // namespace with those labels, in the order of their names. Of labels that are
 // nil only the name of the namespace is known; a selector that asks for others
-// is assumed to match. A policy that is not for such objects has no Result.
+// is assumed to match. A policy that is not for the object, by its constraints,
+// conditions or bindings, has no Result.
 func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, namespaceLabels map[string]string) []Result {
 	r := s.requestFor(object, namespaceLabels)
 	var results []Result
@@ -172,7 +173,10 @@ func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, n
 		if !p.matches(r) {
 			continue
 		}
-		result := p.evaluate(ctx, r)
+		result, applies := p.evaluate(ctx, r)
+		if !applies {
+			continue
+		}
 		result.Policy = p.policy.Name
 		result.Rule = p.rule()
 		result.Severity = kspec.Severity(p.policy.Annotations[policy.SeverityAnnotation])
@@ -184,23 +188,22 @@ func (s *Set) Evaluate(ctx context.Context, object *unstructured.Unstructured, n
 	return results
 }
 
-// evaluate is what one policy says. Of several validations the worst counts.
-func (b *bound) evaluate(ctx context.Context, r *request) Result {
+// evaluate is what one policy says, and whether it says anything. Of several
+// validations the worst counts.
+func (b *bound) evaluate(ctx context.Context, r *request) (Result, bool) {
 	switch {
 	case r.err != nil:
-		return Result{Verdict: Error, Reason: r.err.Error()}
+		return Result{Verdict: Error, Reason: r.err.Error()}, true
 	case len(b.errs) > 0:
-		return Result{Verdict: Error, Reason: b.compileErrors()[0].Error()}
+		return Result{Verdict: Error, Reason: b.compileErrors()[0].Error()}, true
 	case len(b.bindings) == 0:
-		return Result{Verdict: Skip, Reason: "no binding makes the policy act"}
+		return Result{Verdict: Skip, Reason: "no binding makes the policy act"}, true
 	case !slices.ContainsFunc(b.bindings, func(o *admissionv1.ValidatingAdmissionPolicyBinding) bool {
-		return o.Spec.MatchResources == nil || r.matches(*o.Spec.MatchResources, false)
+		return o.Spec.MatchResources == nil || r.matches(*o.Spec.MatchResources)
 	}):
-		return Result{Verdict: Skip, Reason: "no binding of the policy is for this object"}
+		return Result{}, false
 	case b.spec.ParamKind != nil:
-		return Result{Verdict: Skip, Reason: "needs parameters that are in the cluster"}
-	case b.needs.conditions != "":
-		return Result{Verdict: Skip, Reason: b.needs.conditions}
+		return Result{Verdict: Skip, Reason: "needs parameters that are in the cluster"}, true
 	}
 	return b.run(ctx, r)
 }

@@ -79,6 +79,11 @@ func TestWhatOnlyARequestHasIsSkippedAndNeverPasses(t *testing.T) {
 		{"by a variable of a variable", "  variables: [{name: a, expression: request.userInfo}, {name: b, expression: variables.a.username}]\n  validations: [{expression: \"variables.b == '' || true\"}]\n", "request.userInfo"},
 		{"in a match condition", "  matchConditions: [{name: a, expression: \"request.userInfo.username != 'system'\"}]\n  validations: [{expression: 'true'}]\n", "request.userInfo"},
 		{"namespace", "  validations: [{expression: \"namespaceObject.metadata.name != ''\"}]\n", "the namespace"},
+		{"the whole request", "  validations: [{expression: \"[request].all(r, r.userInfo.username == '')\"}]\n", "the whole of"},
+		{"the whole request, by a variable", "  variables: [{name: r, expression: request}]\n  validations: [{expression: \"variables.r.userInfo.username == ''\"}]\n", "the whole of"},
+		{"a variable that is not named", "  variables: [{name: u, expression: request.userInfo}]\n  validations: [{expression: \"[variables].all(v, v.u.username == '')\"}]\n", "request.userInfo"},
+		{"annotations of the namespace", "  validations: [{expression: \"!has(namespaceObject.metadata.annotations)\"}]\n", "more of the namespace"},
+		{"the whole namespace", "  variables: [{name: ns, expression: namespaceObject}]\n  validations: [{expression: \"!has(variables.ns.metadata.annotations)\"}]\n", "more of the namespace"},
 		{"parameters", "  paramKind: {apiVersion: v1, kind: ConfigMap}\n  validations: [{expression: 'true'}]\n", "parameters"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,6 +128,7 @@ func TestPoliciesAreForWhatTheyMatch(t *testing.T) {
 		{"another group", rules, "", "apiVersion: example.com/v1\nkind: ConfigMap\nmetadata: {name: a}\n", nil, ""},
 		{"all of all groups", "resourceRules: [{apiGroups: ['*'], apiVersions: ['*'], operations: ['*'], resources: ['*']}]", "", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n", nil, cel.Fail},
 		{"a kind in plural", "resourceRules: [{apiGroups: [networking.k8s.io], apiVersions: [v1], operations: [CREATE], resources: [networkpolicies, ingresses]}]", "", "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\n", nil, cel.Fail},
+		{"policies", "resourceRules: [{apiGroups: ['*'], apiVersions: ['*'], operations: ['*'], resources: ['*']}]", "", "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: a}\n", nil, ""},
 		{"updates only", strings.Replace(rules, "CREATE", "UPDATE", 1), "", cm, nil, ""},
 		{"no rules", "", "", cm, nil, ""},
 		{"another name", strings.Replace(rules, "resources:", "resourceNames: [other], resources:", 1), "", cm, nil, ""},
@@ -137,7 +143,7 @@ func TestPoliciesAreForWhatTheyMatch(t *testing.T) {
 		{"a Namespace is in itself", "resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [namespaces]}]" + tier, "", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {tier: back}}\n", nil, ""},
 		{"object selected", rules + ", objectSelector: {matchLabels: {a: b}}", "", cm, nil, cel.Fail},
 		{"object not selected", rules + ", objectSelector: {matchLabels: {a: c}}", "", cm, nil, ""},
-		{"bound elsewhere", rules, ", matchResources: {namespaceSelector: {matchLabels: {tier: front}}}", cm, back, cel.Skip},
+		{"bound elsewhere", rules, ", matchResources: {namespaceSelector: {matchLabels: {tier: front}}}", cm, back, ""},
 		{"bound here", rules, ", matchResources: {namespaceSelector: {matchLabels: {tier: front}}}", cm, front, cel.Fail},
 		{"not bound", rules, "none", cm, nil, cel.Skip},
 		{"no such object", rules, "", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: [1]\n", nil, cel.Error},

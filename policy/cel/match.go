@@ -25,6 +25,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	plugin "k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules"
 )
 
 // request is the creation of an object, as admission sees it.
@@ -39,8 +40,13 @@ type request struct {
 	err error
 }
 
-// requestFor makes the request. The resource of a kind that is not of Kubernetes
-// itself is its plural in English.
+// isNamespace reports whether the object is a Namespace. The request for one
+// names it as the namespace, too, but policies are not given it as such.
+func (r *request) isNamespace() bool {
+	return r.resource.GroupResource() == schema.GroupResource{Resource: "namespaces"}
+}
+
+// requestFor makes the request. The resource of a kind is its plural in English.
 func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
 	gvk := object.GroupVersionKind()
 	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
@@ -49,26 +55,34 @@ func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[
 	if name != "" && namespaceLabels != nil {
 		r.namespace = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: withName(namespaceLabels, name)}}
 	}
-	var typed runtime.Object
-	typed, r.err = s.typed(object)
-	attributes := admission.NewAttributesRecord(typed, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
+	if r.isNamespace() {
+		name = object.GetName()
+	}
+	var stored *unstructured.Unstructured
+	stored, r.err = s.stored(object)
+	attributes := admission.NewAttributesRecord(stored, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
 	r.attributes = &admission.VersionedAttributes{Attributes: attributes, VersionedKind: gvk}
-	r.attributes.VersionedObject.Set(typed)
+	r.attributes.VersionedObject.Set(stored)
 	r.review = plugin.CreateAdmissionRequest(attributes, metav1.GroupVersionResource(gvr), metav1.GroupVersionKind(gvk))
 	return r
 }
 
-// typed returns the object as the API server holds it. For kinds of Kubernetes
-// that is a Go struct, without what is null or empty; others stay as they are.
-func (s *Set) typed(object *unstructured.Unstructured) (runtime.Object, error) {
+// stored returns the object as the API server holds it: one of Kubernetes has
+// been through its Go type, and what is null, empty or no field of it is gone.
+func (s *Set) stored(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	typed, err := s.kinds.New(object.GroupVersionKind())
 	if err != nil {
 		return object, nil //nolint:nilerr // a kind that is not of Kubernetes
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, typed); err != nil {
+	converter := runtime.DefaultUnstructuredConverter
+	if err := converter.FromUnstructured(object.Object, typed); err != nil {
 		return object, fmt.Errorf("no %s: %w", object.GetKind(), err)
 	}
-	return typed, nil
+	fields, err := converter.ToUnstructured(typed)
+	if err != nil {
+		return object, fmt.Errorf("no %s: %w", object.GetKind(), err)
+	}
+	return &unstructured.Unstructured{Object: fields}, nil
 }
 
 // kinds are those of Kubernetes that people write.
@@ -88,19 +102,21 @@ func withName(all map[string]string, name string) map[string]string {
 	return labels.Merge(all, map[string]string{corev1.LabelMetadataName: name})
 }
 
-// matches reports whether the policy is for the request at all.
+// matches reports whether the policy is for the request at all. The API server
+// shows no policy to policies, so that a broken one can be put right.
 func (p *program) matches(r *request) bool {
-	return p.spec.MatchConstraints != nil && r.matches(*p.spec.MatchConstraints, true)
+	return p.spec.MatchConstraints != nil && len(p.spec.MatchConstraints.ResourceRules) > 0 &&
+		!rules.IsExemptAdmissionConfigurationResource(r.attributes) && r.matches(*p.spec.MatchConstraints)
 }
 
-// matches reports whether the request is among the resources. Without rules a
-// binding takes all that its policy is for, and a policy nothing.
-func (r *request) matches(m admissionv1.MatchResources, ofPolicy bool) bool {
+// matches reports whether the request is among the resources. Without rules it
+// is, whatever it is for.
+func (r *request) matches(m admissionv1.MatchResources) bool {
 	exact := m.MatchPolicy != nil && *m.MatchPolicy == admissionv1.Exact
-	among := func(rules []admissionv1.NamedRuleWithOperations) bool {
-		return slices.ContainsFunc(rules, func(n admissionv1.NamedRuleWithOperations) bool { return r.matchesRule(n, exact) })
+	among := func(all []admissionv1.NamedRuleWithOperations) bool {
+		return slices.ContainsFunc(all, func(n admissionv1.NamedRuleWithOperations) bool { return r.matchesRule(n, exact) })
 	}
-	return (among(m.ResourceRules) || !ofPolicy && len(m.ResourceRules) == 0) && !among(m.ExcludeResourceRules) &&
+	return (len(m.ResourceRules) == 0 || among(m.ResourceRules)) && !among(m.ExcludeResourceRules) &&
 		r.inNamespaces(m.NamespaceSelector) && r.selected(m.ObjectSelector, r.object.GetLabels(), false)
 }
 
@@ -108,19 +124,19 @@ func (r *request) matches(m admissionv1.MatchResources, ofPolicy bool) bool {
 // it must match exactly, any version of the resource counts, as the API server
 // converts between them.
 func (r *request) matchesRule(n admissionv1.NamedRuleWithOperations, exact bool) bool {
-	has := func(all []string, one string) bool { return slices.Contains(all, "*") || slices.Contains(all, one) }
-	named := len(n.ResourceNames) == 0 || slices.Contains(n.ResourceNames, r.object.GetName())
-	create := slices.Contains(n.Operations, admissionv1.Create) || slices.Contains(n.Operations, admissionv1.OperationAll)
-	resource := has(n.Resources, r.resource.Resource) || slices.Contains(n.Resources, "*/*") // resources by themselves
-	return named && create && resource && has(n.APIGroups, r.resource.Group) && (!exact || has(n.APIVersions, r.resource.Version))
+	rule := n.RuleWithOperations
+	if !exact {
+		rule.APIVersions = []string{"*"}
+	}
+	m := rules.Matcher{Rule: rule, Attr: r.attributes}
+	return m.Matches() && (len(n.ResourceNames) == 0 || slices.Contains(n.ResourceNames, r.object.GetName()))
 }
 
 // inNamespaces is the namespace selector: a Namespace counts as lying in itself,
 // and what has no namespace is in all.
 func (r *request) inNamespaces(selector *metav1.LabelSelector) bool {
-	isNamespace := r.resource.GroupResource() == schema.GroupResource{Resource: "namespaces"}
 	switch name := r.object.GetNamespace(); {
-	case isNamespace:
+	case r.isNamespace():
 		return r.selected(selector, withName(r.object.GetLabels(), r.object.GetName()), false)
 	case name == "":
 		return true

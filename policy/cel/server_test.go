@@ -180,9 +180,15 @@ func denial(err error, want bool) string {
 // adHoc is a policy for ConfigMaps with that spec, and its binding.
 func adHoc(t testing.TB, name, spec string) []*unstructured.Unstructured {
 	t.Helper()
+	return adHocFor(t, name, "resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]", spec)
+}
+
+// adHocFor is a policy for what the constraints say.
+func adHocFor(t testing.TB, name, constraints, spec string) []*unstructured.Unstructured {
+	t.Helper()
 	return []*unstructured.Unstructured{
 		read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: "+name+"}\nspec:\n"+
-			"  matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]}\n"+spec),
+			"  matchConstraints: {"+constraints+"}\n"+spec),
 		read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: "+name+"}\n"+
 			"spec: {policyName: "+name+", validationActions: [Deny]}\n"),
 	}
@@ -198,7 +204,7 @@ func TestTheAPIServerSaysTheSameOfWhatIsHard(t *testing.T) {
 	costly := "  validations: [{expression: \"'" + strings.Repeat("x", 5000) + "'.split('').all(a, '" + strings.Repeat("x", 5000) + "'.split('').all(b, a == b))\"}]\n"
 	cases := []struct {
 		name, spec, data string
-		verdict          cel.Verdict
+		verdict          cel.Verdict // "" for no result
 		says             string
 	}{
 		{"missing key", "  validations: [{expression: \"object.data.a == 'b'\"}]\n", "{b: c}", cel.Error, "no such key: a"},
@@ -210,10 +216,14 @@ func TestTheAPIServerSaysTheSameOfWhatIsHard(t *testing.T) {
 		{"message expression", "  validations: [{expression: 'false', messageExpression: \"'no ' + object.data.a\", message: m}]\n", "{a: luck}", cel.Fail, "no luck"},
 		{"message expression of two lines", "  validations: [{expression: 'false', messageExpression: \"'a\\\\nb'\", message: m}]\n", "{a: luck}", cel.Fail, "m"},
 		{"message expression that fails", "  validations: [{expression: 'false', messageExpression: \"string(object.data.b)\", message: m}]\n", "{a: luck}", cel.Fail, "m"},
-		{"match condition", "  matchConditions: [{name: not-app, expression: \"request.name != 'app'\"}]\n  validations: [{expression: 'false'}]\n", "{}", cel.Skip, ""},
+		{"match condition", "  matchConditions: [{name: not-app, expression: \"request.name != 'app'\"}]\n  validations: [{expression: 'false'}]\n", "{}", "", ""},
 		{"match condition that fails", "  matchConditions: [{name: a, expression: \"object.data.a == 'b'\"}]\n  validations: [{expression: 'true'}]\n", "{b: c}", cel.Error, "no such key: a"},
-		{"an error and a condition that does not hold", "  matchConditions: [{name: a, expression: \"object.data.a == 'b'\"}, {name: b, expression: 'false'}]\n  validations: [{expression: 'false'}]\n", "{}", cel.Skip, ""},
+		{"an error and a condition that does not hold", "  matchConditions: [{name: a, expression: \"object.data.a == 'b'\"}, {name: b, expression: 'false'}]\n  validations: [{expression: 'false'}]\n", "{}", "", ""},
 		{"variables in turn", "  variables: [{name: a, expression: 'object.data'}, {name: b, expression: 'variables.a.size()'}]\n  validations: [{expression: 'variables.b > 1'}]\n", "{a: x}", cel.Fail, "failed expression: variables.b > 1"},
+		{"audit annotation that fails", "  validations: [{expression: 'true'}]\n  auditAnnotations: [{key: a, valueExpression: 'string(object.data.a)'}]\n", "{b: c}", cel.Error, "no such key: a"},
+		{"audit annotation without a value", "  auditAnnotations: [{key: a, valueExpression: 'null'}]\n", "{b: c}", cel.Pass, ""},
+		{"audit annotation that only records who asks", "  validations: [{expression: 'true'}]\n  auditAnnotations: [{key: a, valueExpression: 'request.userInfo.username'}]\n", "{}", cel.Pass, ""},
+		{"validations that are costly together", "  variables: [{name: l, expression: \"'" + strings.Repeat("x", 900) + "'.split('')\"}]\n  validations: [" + strings.Repeat("{expression: 'variables.l.all(a, variables.l.all(b, a == b))'}, ", 30) + "]\n", "{}", cel.Error, "out of cost budget"},
 		{"the old object is null", "  validations: [{expression: 'oldObject == null'}]\n", "{}", cel.Pass, ""},
 		{"the operation", "  validations: [{expression: \"request.operation == 'CREATE' && request.kind.kind == 'ConfigMap' && request.resource.resource == 'configmaps'\"}]\n", "{}", cel.Pass, ""},
 	}
@@ -221,7 +231,7 @@ func TestTheAPIServerSaysTheSameOfWhatIsHard(t *testing.T) {
 	for i, c := range cases {
 		servers[i] = install(t, fmt.Sprintf("hard-%d", i), adHoc(t, "p", c.spec))
 	}
-	awaitAll(t)
+	awaitAll(t, "hard")
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			set, err := cel.New().Compile(adHoc(t, "p", c.spec)...)
@@ -230,7 +240,10 @@ func TestTheAPIServerSaysTheSameOfWhatIsHard(t *testing.T) {
 			}
 			object := configMap(t, c.data)
 			results := set.Evaluate(t.Context(), object, nil)
-			if len(results) != 1 || results[0].Verdict != c.verdict || !strings.Contains(results[0].Reason+results[0].Message, c.says) {
+			if c.verdict == "" && len(results) > 0 {
+				t.Fatalf("offline: %+v", results)
+			}
+			if c.verdict != "" && (len(results) != 1 || results[0].Verdict != c.verdict || !strings.Contains(results[0].Reason+results[0].Message, c.says)) {
 				t.Fatalf("offline: %+v", results)
 			}
 			_, err = servers[i].try(t.Context(), object, servers[i].deny)
@@ -241,11 +254,118 @@ func TestTheAPIServerSaysTheSameOfWhatIsHard(t *testing.T) {
 	}
 }
 
+// What a policy is for is told by its constraints in many ways.
+func TestTheAPIServerMatchesTheSame(t *testing.T) {
+	const all, one = "resourceRules: [{apiGroups: ['*'], apiVersions: ['*'], operations: ['*'], resources: [%s]%s}]%s", "'configmaps'"
+	cases := []struct {
+		name, resources, rule, rest string
+		want                        bool
+	}{
+		{"the resource", one, "", "", true},
+		{"the resource and what is below it", "'configmaps/*'", "", "", true},
+		{"only what is below it", "'configmaps/status'", "", "", false},
+		{"all resources", "'*'", "", "", true},
+		{"all resources and what is below them", "'*/*'", "", "", true},
+		{"all below", "'*/status'", "", "", false},
+		{"what lies in namespaces", one, ", scope: Namespaced", "", true},
+		{"what lies in none", one, ", scope: Cluster", "", false},
+		{"whatever it lies in", one, ", scope: '*'", "", true},
+		{"its name", one, ", resourceNames: [app]", "", true},
+		{"another name", one, ", resourceNames: [other]", "", false},
+		{"excluded", one, "", ", excludeResourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps], resourceNames: [app]}]", false},
+		{"another excluded", one, "", ", excludeResourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps], resourceNames: [b]}]", true},
+		{"its labels", one, "", ", objectSelector: {matchExpressions: [{key: a, operator: DoesNotExist}]}", true},
+		{"other labels", one, "", ", objectSelector: {matchLabels: {a: b}}", false},
+		{"its namespace", one, "", ", namespaceSelector: {matchExpressions: [{key: a, operator: DoesNotExist}]}", true},
+		{"other namespaces", one, "", ", namespaceSelector: {matchLabels: {a: b}}", false},
+	}
+	servers := make([]server, len(cases))
+	policies := make([][]*unstructured.Unstructured, len(cases))
+	for i, c := range cases {
+		policies[i] = adHocFor(t, "p", fmt.Sprintf(all, c.resources, c.rule, c.rest), "  validations: [{expression: 'false'}]\n")
+		servers[i] = install(t, fmt.Sprintf("match-%d", i), policies[i])
+	}
+	awaitAll(t, "match")
+	for i, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			set, err := cel.New().Compile(policies[i]...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			object := configMap(t, "{}")
+			object.SetNamespace(servers[i].deny)
+			if results := set.Evaluate(t.Context(), object, map[string]string{}); len(results) > 0 != c.want {
+				t.Errorf("offline: %+v", results)
+			}
+			if _, err = servers[i].try(t.Context(), object, servers[i].deny); err != nil != c.want {
+				t.Errorf("API server: %v", err)
+			}
+		})
+	}
+}
+
+// A Namespace is in itself, and policies do not judge policies.
+func TestTheAPIServerSaysTheSameOfNamespacesAndPolicies(t *testing.T) {
+	const everything = "resourceRules: [{apiGroups: ['', admissionregistration.k8s.io], apiVersions: ['*'], operations: ['*'], resources: [namespaces, validatingadmissionpolicies]}]"
+	objects := adHocFor(t, "itself", everything, "  validations: [{expression: \"!(request.namespace == 'itself' && request.name == 'itself' && namespaceObject == null)\"}]\n")
+	offline := adHocFor(t, "itself", everything, "  validations: [{expression: \"!(request.namespace == 'itself' && request.name == 'itself')\"}]\n")
+	set, err := cel.New().Compile(offline...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := read(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: itself}\n")
+	if results := set.Evaluate(t.Context(), namespace, nil); len(results) != 1 || results[0].Verdict != cel.Fail {
+		t.Errorf("offline: %+v", results)
+	}
+	if results := set.Evaluate(t.Context(), objects[0], nil); len(results) != 0 {
+		t.Errorf("offline: %+v", results)
+	}
+	k := kube.Shared(t).Client(t)
+	for _, o := range objects {
+		if err := k.Create(t.Context(), o.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = k.Delete(context.WithoutCancel(t.Context()), o) })
+	}
+	awaitAll(t, "itself")
+	if err := k.Create(t.Context(), namespace, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'itself'") {
+		t.Errorf("API server: %v", err)
+	}
+	policy := read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: other}\nspec:\n  matchConstraints: {"+everything+"}\n  validations: [{expression: 'true'}]\n")
+	if err := k.Create(t.Context(), policy, client.DryRunAll); err != nil {
+		t.Errorf("API server: %v", err)
+	}
+}
+
+// What only the latest API server knows, it does not take of a new policy, so
+// that the one before it can take over.
+func TestTheAPIServerRefusesTheSameExpressions(t *testing.T) {
+	k := kube.Shared(t).Client(t)
+	for _, c := range []struct{ name, expression string }{
+		{"unknown function", "object.nothing()"},
+		{"of the latest version", "[1].includes(1)"},
+		{"no bool", "1"},
+		{"half an expression", "1 +"},
+		{"nested too deeply", strings.Repeat("(", 300) + "true" + strings.Repeat(")", 300)},
+		{"pattern that is none", "'a'.matches('(')"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			policies := adHoc(t, "refused", "  validations: [{expression: \""+c.expression+"\"}]\n")
+			if _, err := cel.New().Compile(policies...); err == nil {
+				t.Error("it compiles offline")
+			}
+			if err := k.Create(t.Context(), policies[0], client.DryRunAll); !apierrors.IsInvalid(err) {
+				t.Errorf("API server: %v", err)
+			}
+		})
+	}
+}
+
 // awaitAll waits until the policies that were installed before it act, by one
 // that is installed last.
-func awaitAll(t *testing.T) {
+func awaitAll(t *testing.T, name string) {
 	t.Helper()
-	canary := install(t, "canary", adHoc(t, "canary", "  validations: [{expression: 'false'}]\n"))
+	canary := install(t, "canary-"+name, adHoc(t, "canary", "  validations: [{expression: 'false'}]\n"))
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if _, err := canary.try(t.Context(), configMap(t, "{}"), canary.deny); err != nil {
 			return

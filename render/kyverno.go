@@ -28,6 +28,8 @@ func (p *program) kyverno(mode kspec.Enforcement, selector map[string]any) []*un
 }
 
 // kyvernoLegacy renders a ClusterPolicy, which names kinds and not resources.
+// An object that broke the rule before is no exception: what may stay as it is,
+// the rule says itself.
 func (p *program) kyvernoLegacy(mode kspec.Enforcement, selector map[string]any) ([]*unstructured.Unstructured, error) {
 	if !p.pods {
 		return nil, fmt.Errorf("a ClusterPolicy of Kyverno names kinds, which subjects %q do not say: set delivery.policies to vap or kyverno", p.rule.Subjects)
@@ -51,7 +53,7 @@ func (p *program) kyvernoLegacy(mode kspec.Enforcement, selector map[string]any)
 			"match": map[string]any{"any": []any{map[string]any{"resources": map[string]any{
 				"kinds": kinds, "namespaceSelector": selector, "operations": []any{"CREATE", "UPDATE"},
 			}}}},
-			"validate": map[string]any{"cel": check, "failureAction": action},
+			"validate": map[string]any{"allowExistingViolations": false, "cel": check, "failureAction": action},
 		}},
 	})
 	return []*unstructured.Unstructured{policy}, nil

@@ -75,6 +75,7 @@ func slack(d *document, p path) {
 	ref, direct := p.to("webhookURLSecretRef"), p.to("webhookURL")
 	written := scalarOf(d.get(direct)) != ""
 	switch {
+	case len(d.keys(direct)) > 0: // as today
 	case d.has(ref):
 		if d.has(direct) {
 			d.remove(direct)

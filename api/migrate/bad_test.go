@@ -34,6 +34,13 @@ func TestWhatCannotBeRewrittenStaysAndIsTold(t *testing.T) {
 		{"deep", head + "spec: " + strings.Repeat("[", 70) + strings.Repeat("]", 70), "nested more than 64 deep"},
 		{"unknown kind", strings.Replace(head, "ClusterSpecification", "ClusterSpecifikation", 1), "f.yaml:4: kind: kspec v0.3 had no such kind"},
 		{"list", "kind: List\nitems:\n- apiVersion: kspec.io/v1alpha1\n  kind: AlertConfig", "in a list are not read"},
+		{"list of the file's kind", "- apiVersion: kspec.dev/v1\n  kind: ClusterSpecification", "in a list are not read"},
+		{"tag of the whole", "!!map\n" + head + "spec: {}", "f.yaml:3: the tag !!map is not read"},
+		{"anchor of the whole", "&a\n" + head + "spec: {}", "f.yaml:3: anchors and aliases are not rewritten"},
+		{"two without a separator", head + "spec: {}\n...\n# more\n" + head, "f.yaml:"},
+		{"line ends of the first Macs", strings.ReplaceAll(head, "\n", "\r") + "spec: {}", "f.yaml:2: the file cannot be edited in place: it holds an unusual line break"},
+		{"not UTF-8", head + "spec: {} # caf\xe9", "f.yaml:2: not YAML: "},
+		{"exempt by a * in the name", head + "spec: {policyExemptions: [{name: x, reason: r, approver: ada, expiresAt: '2027-01-01T00:00:00Z', namespaces: ['*']}]}", "f.yaml:6: spec.policyExemptions[0].namespaces[0]: * is no name"},
 		{"plain http", alert + "  webhooks:\n  - {name: a, url: 'http://a.example'}", `f.yaml:8: spec.webhooks[0].url: the scheme is "http", want https`},
 		{"password in an address", alert + "  webhooks:\n  - {name: a, url: 'https://u:canary@a.example'}", "f.yaml:8: spec.webhooks[0].url: holds a user name or password"},
 		{"bad name of a webhook", alert + "  webhooks:\n  - {name: On Call, url: 'https://a.example'}", "f.yaml:8: spec.webhooks[0].name: "},
@@ -82,6 +89,67 @@ func TestWhatIsNotOfV03StaysByteForByte(t *testing.T) {
 	}
 }
 
+func TestUTF16IsTold(t *testing.T) {
+	text := []byte("\xff\xfe")
+	for _, c := range []byte(head) {
+		text = append(text, c, 0)
+	}
+	r := migrate.File("f.yaml", text)
+	if len(r.Errs) != 1 || r.Changed || !strings.Contains(r.Errs[0].Error(), "f.yaml:1: the file is UTF-16: save it as UTF-8") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestNoCommentIsLostUntold(t *testing.T) {
+	alert := "apiVersion: kspec.io/v1alpha1\nkind: AlertConfig\nmetadata: {name: a}\nspec:\n"
+	for _, tc := range []struct {
+		name, doc string
+		want      []string // in the text
+		told      []string // in the notes
+	}{
+		{
+			"of what is removed", head + "spec:\n  # above\n  webhooks: # beside\n    enabled: true # inner\n    # last\n  # below\n  network: {} # other\n",
+			[]string{"  # above\n", "  # beside\n", "  # inner\n", "# last\n", "  # below\n", "network: {} # other"}, nil,
+		},
+		{
+			"of the only field", head + "spec:\n  webhooks: # beside\n    enabled: true # inner\n",
+			[]string{"spec: {}", "  # beside\n  # inner\n"}, nil,
+		},
+		{
+			"of an item", head + "spec:\n  policyExemptions:\n  # first\n  - name: x # why\n    namespaces: [a]\n  kubernetes: {}\n",
+			[]string{"# first\n", "  # why\n"}, nil,
+		},
+		{
+			"of a secret", alert + "  slack:\n    webhookURL: https://hooks.slack.com/services/x # ask ops\n",
+			[]string{"webhookURL: # ask ops\n"}, nil,
+		},
+		{
+			"within brackets", head + "spec: {webhooks: {enabled: true, # within\n  }, network: {}}\n",
+			nil, []string{"4 : removed: the comment went with what it stood in: # within"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := migrate.File("f.yaml", []byte(tc.doc))
+			if len(r.Errs) > 0 {
+				t.Fatal(r.Errs)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(string(r.Text), want) {
+					t.Errorf("want %q in\n%s", want, r.Text)
+				}
+			}
+			for _, want := range tc.told {
+				if !strings.Contains(notes(r), want) {
+					t.Errorf("want %q in\n%s", want, notes(r))
+				}
+			}
+			if len(tc.told) == 0 && strings.Contains(notes(r), "the comment") {
+				t.Errorf("a comment was lost:\n%s", notes(r))
+			}
+		})
+	}
+}
+
 func TestDetailsOfTheMigration(t *testing.T) {
 	alert := "apiVersion: kspec.io/v1alpha1\nkind: AlertConfig\nmetadata: {name: a}\nspec: "
 	exempt := head + "spec: {policyExemptions: [{name: x, reason: r, approver: ada, expiresAt: '2027-01-01T00:00:00Z', "
@@ -98,6 +166,16 @@ func TestDetailsOfTheMigration(t *testing.T) {
 		{"signatures that are named are no news", head + "spec: {workloads: {images: {requireSignatures: false}}}", "requireSignatures: false"},
 		{"a base that is none", head + "spec: {policyInheritance: {mergeStrategy: merge}}", "spec: {}"},
 		{"a selector stays one", exempt + "resources: [{labelSelector: {matchLabels: {a: b}}}]}]}", "labelSelector: {matchLabels: {a: b}}"},
+		{"a label that is called as a field of today", exempt + "resources: [{labelSelector: {a: b, c: d}}]}]}", `labelSelector: {matchLabels: {a: b, c: d}}`},
+		{"everything of a namespace", exempt + "namespaces: [a], resources: [{kind: Pod}, {labelSelector: {}}]}]}", "namespaces: [a]}]"},
+		{"everything everywhere", exempt + "resources: [{kind: ''}]}]}", "policyExemptions: []"},
+		{"nothing at all", exempt + "resources: []}]}", "policyExemptions: []"},
+		{"a boolean that exists", head + "spec: {workloads: {containers: {required: [{key: securityContext.runAsNonRoot, exists: true}]}}}", `{key: securityContext.runAsNonRoot, value: "true"}`},
+		{"a forbidden boolean that exists", head + "spec: {workloads: {containers: {forbidden: [{key: hostNetwork, exists: true}]}}}", `{key: hostNetwork, value: "true"}`},
+		{"an amount that exists", head + "spec: {workloads: {containers: {required: [{key: resources.limits.memory, exists: true}]}}}", `{key: resources.limits.memory, exists: true}`},
+		{"what init of v0.3 wrote", head + "spec: {workloads: {containers: {required: [{key: securityContext.capabilities.drop, value: ALL}]}}}", `{key: securityContext.capabilities.drop, value: ALL}`},
+		{"a kind over lines", "apiVersion: >-\n  kspec.dev/v1\nkind: |-\n  ClusterSpecification\nmetadata: {name: a}\nspec: {}\n", "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpec\n"},
+		{"slack as it is today", alert + "{enabled: true, slack: {webhookURL: {secretRef: {name: b, key: url}}}}", "slack: {webhookURL: {secretRef: {name: b, key: url}}}"},
 		{"off, and no times", head + "spec: {timeBasedActivation: {enabled: false}}", "spec: {}"},
 		{"a day begins in its zone", period("{startDate: '2026-03-01T23:30:00Z'}"), "startDate: '2026-03-02'"},
 		{"an end at midnight is the day before", period("{endDate: '2026-03-31T22:00:00Z'}"), "endDate: '2026-03-31'"},
@@ -141,9 +219,27 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(head + "spec: {a: &a [*a]}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := migrate.File("f.yaml", data)
+		if r.Changed != (string(r.Text) != string(data)) {
+			t.Error("it does not say whether it changed the file")
+		}
+		for _, comment := range lost(data, r) {
+			t.Errorf("the comment %q was lost", comment)
+		}
 		again := migrate.File("f.yaml", r.Text)
 		if again.Changed {
 			t.Errorf("migrating twice is not migrating once:\n%s", cmp.Diff(string(r.Text), string(again.Text)))
 		}
 	})
+}
+
+// lost returns the comments on lines of their own that a migration lost and did
+// not tell of.
+func lost(before []byte, r migrate.Result) (comments []string) {
+	for line := range strings.Lines(string(before)) {
+		text := strings.TrimSpace(line)
+		if strings.HasPrefix(text, "# ") && !strings.Contains(string(r.Text), text) && !strings.Contains(notes(r), text) {
+			comments = append(comments, text)
+		}
+	}
+	return comments
 }

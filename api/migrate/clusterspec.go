@@ -71,7 +71,9 @@ func requirements() []rule {
 		{"spec.network.allowedServiceTypes", redefined("it acts now: v0.3 never checked it")},
 		{"spec.network.disallowedPorts", redefined("it acts now: v0.3 never checked it")},
 		{"spec.workloads.containers.required[]", fieldDemand},
+		{"spec.workloads.containers.required[]", isTrue},
 		{"spec.workloads.containers.forbidden[]", fieldDemand},
+		{"spec.workloads.containers.forbidden[]", isTrue},
 		{"spec.workloads.containers", redefined("init and ephemeral containers count as well, and each key is checked everywhere")},
 		{"spec.workloads.images.allowedRegistries", redefined("a registry matches whole elements of the path, and nginx is docker.io/library/nginx")},
 		{"spec.workloads.images.blockedRegistries", redefined("a registry matches whole elements of the path, and nginx is docker.io/library/nginx")},
@@ -79,6 +81,7 @@ func requirements() []rule {
 		{"spec.rbac", redefined("wildcards count in roles and in rules, and bindings are read as well")},
 		{"spec.admission.required[]", admissionType},
 		{"spec.admission.policies", redefined("the admission policies of Kubernetes itself count as well, and those of Kyverno of every kind")},
+		{"spec.observability.metrics", metrics},
 		{"spec.observability.logging.auditLog.minRetentionDays", redefined("it can pass now: with more than 0 v0.3 always failed")},
 		{"spec.compliance.frameworks[]", frameworkByName},
 		{"spec.compliance.frameworks[].revision", quote},
@@ -101,6 +104,26 @@ func fieldDemand(d *document, p path) {
 	d.remove(at)
 	d.set(p.to("exists"), true)
 	d.note(Moved, at, "it is exists: true now, because the field is an amount")
+}
+
+// isTrue makes "exists: true" of a boolean what it meant: that it is true. Today
+// one that is false exists, too.
+func isTrue(d *document, p path) {
+	booleans := []string{"securityContext.runAsNonRoot", "securityContext.privileged", "hostNetwork", "hostPID", "hostIPC"}
+	at := p.to("exists")
+	if scalarOf(d.get(at)) != "true" || d.has(p.to("value")) || !slices.Contains(booleans, scalarOf(d.get(p.to("key")))) {
+		return
+	}
+	d.set(at, "true")
+	d.rename(at, "value")
+	d.note(Moved, at, `it is value: "true" now, because one that is false exists as well`)
+}
+
+// metrics tells of what could not pass.
+func metrics(d *document, p path) {
+	if scalarOf(d.get(p.to("required"))) == "true" && d.len(p.to("providers")) == 0 {
+		d.note(Redefined, p, "it can pass now: without providers v0.3 always failed; prometheus or metrics-server will do")
+	}
 }
 
 // admissionType keeps out what v0.3 always failed.
@@ -164,11 +187,12 @@ func policies() []rule {
 		{"spec.policyTemplate.parameters", parameters},
 		{"spec.policyTemplate", redefined("it acts now: v0.3 never rendered a template; enforcement says in which form")},
 		{"spec.policyInheritance", inheritance},
-		{"spec.namespaceScope", redefined("it holds for everything that is rendered, and not only for pods that are admitted")},
+		{"spec.namespaceScope", redefined("it holds for all policies and requirements: v0.3 asked it of pods that were admitted, and scanned every namespace")},
 		{"spec.namespaceScope.namespaceSelector", redefined("it acts now: v0.3 ignored it")},
 		{"spec.timeBasedActivation", activation},
 		{"spec.policyExemptions[].resources[].labelSelector", labelSelector},
 		{"spec.policyExemptions[]", exemption},
+		{"spec.policyExemptions", redefined("they waive what is found in the cluster as well: v0.3 asked them of pods that were admitted, and found everything again")},
 	}
 }
 
@@ -197,7 +221,7 @@ func inheritance(d *document, p path) {
 
 // labelSelector makes the map of labels that v0.3 had a selector.
 func labelSelector(d *document, p path) {
-	if d.has(p.to("matchLabels")) || d.has(p.to("matchExpressions")) {
+	if field(d.get(p), "matchLabels") != nil || field(d.get(p), "matchExpressions") != nil || len(d.keys(p)) == 0 {
 		return
 	}
 	d.set(p, map[string]any{"matchLabels": value(d.get(p))})
@@ -214,9 +238,35 @@ func exemption(d *document, p path) {
 			return
 		}
 	}
-	if d.len(p.to("resources")) == 0 && d.len(p.to("namespaces")) > 0 {
+	named, resources := d.len(p.to("namespaces")) > 0, p.to("resources")
+	anything := slices.ContainsFunc(items(d.get(resources)), selectsAnything)
+	switch {
+	case anything && named:
+		d.remove(resources)
+		d.note(Moved, resources, "left out, because one of them selects all objects of the namespaces: without resources it is for all of them")
+	case anything:
+		d.annotate(p, "it waived everything everywhere, which no exemption can: what it waived is found again")
+	case d.len(resources) == 0 && named:
 		d.note(Redefined, p, "it acts now, for all of its namespaces: v0.3 waived nothing without resources")
+	case d.len(resources) == 0:
+		d.annotate(p, "it selects nothing, and waived nothing in v0.3")
 	}
+}
+
+// selectsAnything reports whether an item of resources has no field that says
+// something.
+func selectsAnything(n *yaml.Node) bool {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return n.Value == "" || n.Tag == "!!null"
+	case yaml.MappingNode:
+		for i := 1; i < len(n.Content); i += 2 {
+			if !selectsAnything(n.Content[i]) {
+				return false
+			}
+		}
+	}
+	return n.Kind == yaml.MappingNode
 }
 
 func activation(d *document, p path) {
@@ -224,6 +274,9 @@ func activation(d *document, p path) {
 	if idle && scalarOf(d.get(p.to("enabled"))) != "true" {
 		d.annotate(p, "it is off, and names no time")
 		return
+	}
+	if !d.has(p.to("outside")) {
+		d.note(Redefined, p, "at other times the policies warn and record; v0.3 was silent then, as with outside: off")
 	}
 	if at := p.to("schedule"); d.has(at) {
 		d.note(Redefined, at, "it acts now: v0.3 never read it; policies act in every minute that it names")

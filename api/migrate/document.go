@@ -69,13 +69,23 @@ type document struct {
 
 func newDocument(offset int, doc *yamledit.Doc) *document {
 	d := &document{Doc: doc, offset: offset, old: doc.Root(), lines: map[string]int{}}
-	d.apiVersion = scalarOf(d.get(path{"apiVersion"}))
-	d.kind = scalarOf(d.get(path{"kind"}))
-	d.name = scalarOf(d.get(path{"metadata", "name"}))
+	d.apiVersion, d.kind = scalarOf(field(d.old, "apiVersion")), scalarOf(field(d.old, "kind"))
+	d.name = scalarOf(field(field(d.old, "metadata"), "name"))
 	if d.old != nil {
 		d.number(nil, d.old)
 	}
 	return d
+}
+
+// field returns the value of a key of a map however the map is written, nil
+// for none.
+func field(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; n != nil && n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }
 
 // number records the line of every field.
@@ -137,7 +147,7 @@ func (d *document) set(p path, value any) {
 
 func (d *document) remove(p path) {
 	if d.err == nil {
-		d.fail(p, d.Delete(p.edit()))
+		d.fail(p, d.Cut(p.edit()))
 	}
 }
 
@@ -203,12 +213,14 @@ func (d *document) keys(p path) []string {
 }
 
 // len returns the number of items of the list at p.
-func (d *document) len(p path) int {
-	n := d.get(p)
+func (d *document) len(p path) int { return len(items(d.get(p))) }
+
+// items returns the items of a list, none of anything else.
+func items(n *yaml.Node) []*yaml.Node {
 	if n == nil || n.Kind != yaml.SequenceNode {
-		return 0
+		return nil
 	}
-	return len(n.Content)
+	return n.Content
 }
 
 // rule says what becomes of the fields at a place, which are written as in
@@ -250,8 +262,13 @@ func remove(why string) func(*document, path) {
 	}
 }
 
+// redefined tells of a field that says something.
 func redefined(how string) func(*document, path) {
-	return func(d *document, p path) { d.note(Redefined, p, how) }
+	return func(d *document, p path) {
+		if n := d.get(p); len(n.Content) > 0 || n.Kind == yaml.ScalarNode && value(n) != nil {
+			d.note(Redefined, p, how)
+		}
+	}
 }
 
 // quote makes text of what only looks like a number or a boolean, as v0.3 read

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -69,6 +70,10 @@ const bom = "\uFEFF"
 // File rewrites the documents of v0.3 in a file, and no others. To rewrite what
 // was rewritten changes nothing.
 func File(name string, data []byte) Result {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		_, errs := v1alpha1.Decode(name, data) // UTF-16, which it refuses where it matters
+		return Result{Text: data, Errs: errs}
+	}
 	text, marked := strings.CutPrefix(string(data), bom)
 	var out strings.Builder
 	if marked {
@@ -90,17 +95,19 @@ var claim = regexp.MustCompile(`apiVersion["']?\s*:\s*["']?kspec\.(io|dev)/`)
 
 // chunk returns what one document of a file becomes. It follows on line lines.
 func (r *Result) chunk(file string, line int, text string) string {
-	if !claim.MatchString(text) {
+	if !strings.Contains(text, "kspec.") {
 		return text
 	}
 	f, err := yamledit.Parse([]byte(text))
 	if err != nil {
-		r.Errs = append(r.Errs, broken(file, line, text, err)...)
+		if claim.MatchString(text) {
+			r.Errs = append(r.Errs, broken(file, line, text, err)...)
+		}
 		return text
 	}
 	d := newDocument(line, f.Docs[0])
 	switch {
-	case strings.HasSuffix(d.kind, "List"):
+	case d.apiVersion == "" || strings.HasSuffix(d.kind, "List"):
 		_, errs := v1alpha1.Decode(file, at(line, text))
 		r.Errs = append(r.Errs, errs...)
 		return text
@@ -117,11 +124,22 @@ func (r *Result) chunk(file string, line int, text string) string {
 		r.Errs = append(r.Errs, &v1alpha1.FieldError{File: file, Line: n.Line + line, Column: n.Column, Msg: what})
 		return text
 	}
+	comments := d.Comments()
 	d.migrate()
 	changed := string(f.Bytes())
 	if errs := d.check(file, changed); len(errs) > 0 {
 		r.Errs = append(r.Errs, errs...)
 		return text
+	}
+	for _, comment := range comments {
+		if before, _, _ := strings.Cut(text, comment); !strings.Contains(changed, comment) {
+			if token.MatchString(comment) {
+				comment = "it looks like a credential"
+			}
+			d.notes = append(d.notes, Note{
+				Line: line + 1 + strings.Count(before, "\n"), Fate: Removed, Message: "the comment went with what it stood in: " + comment,
+			})
+		}
 	}
 	d.sortNotes()
 	r.Notes = append(r.Notes, d.notes...)
@@ -131,6 +149,10 @@ func (r *Result) chunk(file string, line int, text string) string {
 // broken returns why a document of ours cannot be read.
 func broken(file string, line int, text string, err error) []error {
 	_, errs := v1alpha1.Decode(file, at(line, text))
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		e, ok := errors.AsType[*v1alpha1.FieldError](err)
+		return ok && e.Path != "" // it can be read as YAML, and is of v0.3
+	})
 	if len(errs) == 0 {
 		errs = []error{&v1alpha1.FieldError{File: file, Line: line + 1, Msg: err.Error()}}
 	}

@@ -219,7 +219,7 @@ func listed(n *yaml.Node) *yaml.Node {
 		return nil
 	}
 	for _, item := range items.Content {
-		if strings.HasPrefix(field(item, "apiVersion").Value, group+"/") {
+		if g, _, _ := strings.Cut(field(item, "apiVersion").Value, "/"); g == group || g == oldGroup {
 			return item
 		}
 		if item.Kind == yaml.MappingNode && item.Line > 0 {

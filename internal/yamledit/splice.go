@@ -509,3 +509,43 @@ func (d *Doc) removeBlock(s spot, width int) (splice, error) {
 	}
 	return splice{}, fmt.Errorf("%w: it shares its line with something else", ErrRefused)
 }
+
+// comments adds to a splice that removes lines what they say in comments.
+func (d *Doc) comments(s splice, at spot) splice {
+	if at.parent.Style&yaml.FlowStyle != 0 || s.with == "" && s.from != lineStart(d.text, s.from) {
+		return s
+	}
+	if s.with != "" {
+		s.to = endOfLine(d.text, s.to) // what follows there is a comment
+	}
+	removed := d.text[s.from:s.to]
+	var lines []string
+	for _, comment := range commentsIn(at.parent.Content[max(at.i-1, 0) : at.i+1]) {
+		if strings.Contains(removed, comment) && !strings.Contains(s.with, comment) {
+			lines = append(lines, comment)
+		}
+	}
+	if len(lines) == 0 {
+		return s
+	}
+	indent := strings.Repeat(" ", at.parent.Column-1)
+	block := indent + strings.Join(lines, d.newline()+indent)
+	if s.with != "" {
+		s.with += d.newline() + block
+	} else {
+		s.with = block + d.newline()
+	}
+	return s
+}
+
+// commentsIn returns the lines of the comments of nodes, in their order.
+func commentsIn(nodes []*yaml.Node) []string {
+	var lines []string
+	for _, n := range nodes {
+		text := n.HeadComment + "\n" + n.LineComment
+		lines = append(lines, strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })...)
+		lines = append(lines, commentsIn(n.Content)...)
+		lines = append(lines, strings.FieldsFunc(n.FootComment, func(r rune) bool { return r == '\n' || r == '\r' })...)
+	}
+	return lines
+}

@@ -101,6 +101,15 @@ func Split(text string) []string {
 // not be changed.
 func (d *Doc) Root() *yaml.Node { return d.root }
 
+// Comments returns the lines of all comments of the document, about in their
+// order.
+func (d *Doc) Comments() []string {
+	if d.root == nil {
+		return nil
+	}
+	return commentsIn([]*yaml.Node{d.root})
+}
+
 // Empty reports whether the document holds nothing.
 func (d *Doc) Empty() bool { return d.root == nil }
 
@@ -129,13 +138,23 @@ func (d *Doc) Set(path kspec.Path, value any) error {
 	}, func(root *yaml.Node) error { return setNode(root, path, node) })
 }
 
-// Delete removes the value at path. That nothing is there is an error.
+// Delete removes the value at path, and the comments within it. That nothing is
+// there is an error.
 func (d *Doc) Delete(path kspec.Path) error {
+	return d.delete(path, func(s splice, _ spot) splice { return s })
+}
+
+// Cut is Delete, but leaves the comments within the value, each on a line of its
+// own. Those within brackets go with it.
+func (d *Doc) Cut(path kspec.Path) error { return d.delete(path, d.comments) }
+
+func (d *Doc) delete(path kspec.Path, keep func(splice, spot) splice) error {
 	return d.edit(path, func(spots []spot, rest kspec.Path) (splice, error) {
 		if len(rest) > 0 || len(spots) == 0 {
 			return splice{}, fmt.Errorf("%w: there is nothing at %s", ErrRefused, path)
 		}
-		return d.remove(spots)
+		s, err := d.remove(spots)
+		return keep(s, spots[len(spots)-1]), err
 	}, func(root *yaml.Node) error { return deleteNode(root, path) })
 }
 

@@ -378,3 +378,33 @@ func TestRenameKeepsAllButTheKey(t *testing.T) {
 		}
 	}
 }
+
+func TestCutLeavesComments(t *testing.T) {
+	for _, tc := range []struct{ name, path, text, want string }{
+		{"a field", "/a/b", "a:\n  b: 1 # one\n  c: 2\n", "a:\n  # one\n  c: 2\n"},
+		{"without any", "/a/b", "a:\n  b: 1\n  c: 2\n", "a:\n  c: 2\n"},
+		{"a map", "/a", "a: # one\n  # two\n  b: 1 # three\nc: 2\n", "# one\n# two\n# three\nc: 2\n"},
+		{"the last field", "/a/b", "a:\n  b: # one\n    c: 1 # two\nd: 2\n", "a: {}\n  # one\n  # two\nd: 2\n"},
+		{"an item", "/a/0", "a:\n- b: 1 # one\n  c: 2 # two\n- d: 3\n", "a:\n# one\n# two\n- d: 3\n"},
+		{"line ends of Windows", "/a/b", "a:\r\n  b: 1 # one\r\n  c: 2\r\n", "a:\r\n  # one\r\n  c: 2\r\n"},
+		{"text that is none", "/a/b", "a:\n  b: 'x # y'\n  c: 2\n", "a:\n  c: 2\n"},
+		{"in brackets", "/a/b", "a: {b: 1, # one\n  c: 2}\n", "a: {c: 2}\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f, err := yamledit.Parse([]byte(tc.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, err := kspec.ParsePath(tc.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Docs[0].Cut(path); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, string(f.Bytes())); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

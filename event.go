@@ -9,7 +9,8 @@ import (
 type EventType string
 
 // The events. Each is firing until the same event of the same target and
-// cluster is resolved; the Remediation events happen once and never resolve.
+// cluster is resolved; what [EventType.Once] says happens once and never
+// resolves.
 const (
 	DriftDetected      EventType = "DriftDetected"
 	PolicyViolation    EventType = "PolicyViolation"
@@ -20,13 +21,24 @@ const (
 	RemediationClosed  EventType = "RemediationClosed"
 	RemediationRefused EventType = "RemediationRefused"
 	RemediationFailed  EventType = "RemediationFailed"
+	ExemptionEnding    EventType = "ExemptionEnding"
 )
 
 // EventTypes lists every type of event.
 func EventTypes() []EventType {
 	return []EventType{
 		DriftDetected, PolicyViolation, ImageUnsigned, SourceFailed, ClusterUnreachable,
-		RemediationOpened, RemediationClosed, RemediationRefused, RemediationFailed,
+		RemediationOpened, RemediationClosed, RemediationRefused, RemediationFailed, ExemptionEnding,
+	}
+}
+
+// Once reports whether events of the type happen and are over.
+func (t EventType) Once() bool {
+	switch t {
+	case RemediationOpened, RemediationClosed, RemediationRefused, ExemptionEnding:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -129,6 +141,11 @@ func Events(t Target, rep Report, out Outcome) []Event {
 			events = append(events, blank.resolved(typ))
 		}
 	}
+	for _, f := range rep.Findings {
+		if f.Notice {
+			events = append(events, blank.ending(f))
+		}
+	}
 	for _, o := range append([]Outcome{out}, out.Others...) {
 		if e, ok := blank.happened(o); ok {
 			events = append(events, e)
@@ -150,6 +167,15 @@ func (e Event) resolved(typ EventType) Event {
 	e.Type, e.Status = typ, Resolved
 	e.Title = fmt.Sprintf("%s: %s resolved", e.Target, words(typ))
 	e.Description = "A complete look found nothing wrong any more."
+	return e
+}
+
+// ending returns e as the event that an exemption is nearer to its end than
+// when that was told last.
+func (e Event) ending(f Finding) Event {
+	e.Type, e.Status, e.Level = ExemptionEnding, Firing, Warning
+	e.Title, e.Description = fmt.Sprintf("%s: exemption %s ends soon", e.Target, *f.WaivedBy), f.Message+"\n"
+	e.Findings, e.Fingerprint, e.Link = []Finding{f}, f.Fingerprint, ""
 	return e
 }
 

@@ -130,6 +130,33 @@ func TestEventsOfARemediation(t *testing.T) {
 	}
 }
 
+func TestAnExemptionThatEndsSoonIsToldOnceForEachWarning(t *testing.T) {
+	name, other := "legacy", "vendor"
+	ending := func(message string, waivedBy *string, notice bool) kspec.Finding {
+		return kspec.Finding{Type: kspec.TypeCompliance, Verdict: kspec.Violation, Severity: kspec.Low, Message: message, WaivedBy: waivedBy, Notice: notice}.Fingerprinted()
+	}
+	rep := kspec.Report{Unknown: []kspec.Unknown{{}}}.With(
+		ending("a: in less than 7 days", &name, true), ending("b: in less than a day", &other, true), ending("c is waived", &name, false))
+	var events []kspec.Event
+	for _, e := range kspec.Events(kspec.Target{Name: "prod"}, rep, kspec.Outcome{}) {
+		if !e.Type.Once() || e.Type != kspec.ExemptionEnding {
+			t.Errorf("%s is told of", e.Type)
+		}
+		events = append(events, e)
+	}
+	want := "ExemptionEnding firing warning\nExemptionEnding firing warning"
+	if got := strings.Join(summary(events), "\n"); got != want {
+		t.Fatalf("got %q", got)
+	}
+	if events[0].Title != "prod: exemption legacy ends soon" || events[0].Description != "a: in less than 7 days\n" || events[0].Fingerprint == events[1].Fingerprint {
+		t.Errorf("%+v", events[0])
+	}
+	later := kspec.Events(kspec.Target{Name: "prod"}, kspec.Report{}.With(ending("a: in less than a day", &name, true)), kspec.Outcome{})
+	if last := later[len(later)-1]; last.Fingerprint == events[0].Fingerprint {
+		t.Error("the next warning is no news")
+	}
+}
+
 func TestEventLabels(t *testing.T) {
 	in := func(ns string) kspec.Finding { return kspec.Finding{Object: kspec.ObjectID{Namespace: ns}} }
 	tests := []struct {

@@ -86,6 +86,9 @@ type Finding struct {
 	Controls []string `json:"controls"`
 	// WaivedBy names the exemption that waives the finding.
 	WaivedBy *string `json:"waivedBy"`
+	// Notice is true of an exemption that ends soon, which is nothing wrong
+	// yet: WaivedBy then names the exemption itself.
+	Notice bool `json:"notice,omitempty"`
 	// Fingerprint is equal for two findings exactly when verdict, object,
 	// paths, desired and live values are equal. See [Finding.Fingerprinted].
 	Fingerprint string `json:"fingerprint"`

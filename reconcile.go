@@ -167,8 +167,8 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	rep.Unknown = append(rep.Unknown, unknown...)
-	rep.Notes = append(rep.Notes, t.Notes...)
-	if rep, err = r.waive(t, want, rep.With(bad...)); err != nil {
+	rep.Notes = append(rep.Notes, want.Assumed...)
+	if rep, err = r.waive(t, want, rep.Treated(t).With(bad...)); err != nil {
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	return want, r.record(ctx, t, rep), nil

@@ -140,6 +140,19 @@ func TestLookTellsNobodyAndChangesNothing(t *testing.T) {
 	}
 }
 
+func TestTheReportSaysHowItsTargetIsTreatedAndWhatWasAssumed(t *testing.T) {
+	l := newLine("")
+	l.rep.Notes = []string{"a"}
+	l.Renderer = kspec.RendererFunc(func(context.Context, kspec.Target, kspec.Tree) (kspec.Desired, error) {
+		return kspec.Desired{Assumed: []string{"b"}}, nil
+	})
+	target := kspec.Target{Name: "prod", Notes: []string{"c"}, InForce: &kspec.InForce{Mode: kspec.Audit}}
+	_, rep, err := l.Look(t.Context(), target)
+	if diff := cmp.Diff([]string{"a", "b", "c"}, rep.Notes); diff != "" || err != nil || rep.InForce != target.InForce {
+		t.Errorf("%v, in force %+v, notes (-want +got):\n%s", err, rep.InForce, diff)
+	}
+}
+
 func TestReconcileStampsFailuresByItsClock(t *testing.T) {
 	l := newLine("source")
 	_, _, _ = l.Reconcile(t.Context(), kspec.Target{Name: "prod"})

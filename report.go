@@ -10,9 +10,11 @@ import (
 
 // Report is what one look at one target found.
 type Report struct {
-	Target    string
-	Cluster   string
-	Revision  Revision
+	Target   string
+	Cluster  string
+	Revision Revision
+	// Source is where the ClusterSpec stands.
+	Source    Source
 	StartedAt time.Time
 	Duration  time.Duration
 	// ObservedAt is the time since which the cluster has been watched without
@@ -30,6 +32,8 @@ type Report struct {
 	// Policies counts what kspec delivered, as the cluster has it; nil when
 	// nobody looked, or could.
 	Policies *PolicyCount
+	// InForce is what the policies were to be; nil when there are none.
+	InForce *InForce
 	// Notes are what else the reader must know of how the target is treated.
 	Notes []string
 }
@@ -94,6 +98,12 @@ func (r Report) Worst() Severity {
 		}
 	}
 	return worst
+}
+
+// Treated returns r with what its reader must know of how t is treated.
+func (r Report) Treated(t Target) Report {
+	r.Source, r.InForce, r.Notes = t.Source, t.InForce, slices.Concat(r.Notes, t.Notes)
+	return r
 }
 
 // With returns r with the findings added, in order.

@@ -30,7 +30,10 @@ type Target struct {
 	Exemptions []Exemption
 	// Waiving are those of Exemptions that are in force when the target is
 	// looked at.
-	Waiving   []Exemption
+	Waiving []Exemption
+	// InForce is what the policies are when the target is looked at; nil when
+	// it has none.
+	InForce   *InForce
 	Templates []TemplateUse
 	// Merge says how rules of one name in several of Templates make one.
 	Merge    MergeStrategy
@@ -60,6 +63,16 @@ const (
 	Enforce Enforcement = "enforce" // deliver policies that deny
 	Off     Enforcement = "off"     // say nothing: outside of the scope or of all windows
 )
+
+// InForce is what the policies of a target are at some instant.
+type InForce struct {
+	Mode Enforcement `json:"mode"`
+	// Outside is true outside of the times at which the policies act.
+	Outside bool `json:"outside,omitempty"`
+	// Until is when the policies begin or cease to act; zero when they do not
+	// in the next eight years.
+	Until time.Time `json:"until,omitzero"`
+}
 
 // TemplateUse is a policy template with the parameters given to it.
 type TemplateUse struct {

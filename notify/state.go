@@ -128,16 +128,6 @@ const (
 	maxRemembered = 32
 )
 
-// once reports whether events of that type happen and are over.
-func once(typ kspec.EventType) bool {
-	switch typ {
-	case kspec.RemediationOpened, kspec.RemediationClosed, kspec.RemediationRefused:
-		return true
-	default:
-		return false
-	}
-}
-
 // telling is one message that is due to one notifier.
 type telling struct {
 	event    kspec.Event
@@ -159,7 +149,7 @@ type rules struct {
 // notifier. routed are the notifiers that the routes lead e to.
 func (s *State) observe(e kspec.Event, routed []string, r rules, now time.Time) []telling {
 	switch {
-	case once(e.Type):
+	case e.Type.Once():
 		return s.happened(e, routed)
 	case e.Status == kspec.Resolved:
 		return s.cleared(e, r)
@@ -261,10 +251,10 @@ func (s *State) forgetGone(due []telling, active func(notifier string) bool) []t
 func (s *State) settle(t telling, err error, now time.Time) error {
 	delivered, rejected := err == nil, err != nil && deliver.ClassOf(err) == deliver.Payload
 	switch {
-	case once(t.event.Type) && (delivered || rejected):
+	case t.event.Type.Once() && (delivered || rejected):
 		s.drop(t.event, t.notifier)
 		s.remember(t, now)
-	case once(t.event.Type):
+	case t.event.Type.Once():
 		return s.postpone(t.event, t.notifier)
 	case t.reason == deliver.Ended && (delivered || rejected):
 		s.forget(t.event.Type, t.notifier)

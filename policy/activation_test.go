@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/policy"
 )
@@ -266,6 +268,34 @@ func TestModeOutsideOfTheWindows(t *testing.T) {
 			target.Activation = nil
 			if got := of(t, target).Mode(time.Time{}); got != tt.mode {
 				t.Errorf("without windows: %s", got)
+			}
+		})
+	}
+}
+
+func TestAtTellsWhatIsInForceAndUntilWhen(t *testing.T) {
+	day, night := instant("2026-01-16T12:00:00Z"), instant("2026-01-16T20:00:00Z")
+	always := kspec.Target{Enforcement: kspec.Enforce, Templates: []kspec.TemplateUse{{Name: "a"}}}
+	off := during(t, "UTC", "09:00-17:00")
+	off.Activation.Outside = kspec.Off
+	tests := []struct {
+		name   string
+		target kspec.Target
+		at     time.Time
+		want   *kspec.InForce
+	}{
+		{"no policies", kspec.Target{Enforcement: kspec.Enforce}, day, nil},
+		{"at all times", always, day, &kspec.InForce{Mode: kspec.Enforce}},
+		{"within", during(t, "UTC", "09:00-17:00"), day, &kspec.InForce{Mode: kspec.Enforce, Until: instant("2026-01-16T17:00:00Z")}},
+		{"outside", during(t, "UTC", "09:00-17:00"), night, &kspec.InForce{Mode: kspec.Audit, Outside: true, Until: instant("2026-01-17T09:00:00Z")}},
+		{"off", off, night, &kspec.InForce{Mode: kspec.Off, Outside: true, Until: instant("2026-01-17T09:00:00Z")}},
+		{"for good", during(t, "UTC", "09:00-17:00 2020-01-01..2020-01-01"), day, &kspec.InForce{Mode: kspec.Audit, Outside: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := policy.At(tt.target, tt.at)
+			if diff := cmp.Diff(tt.want, got.InForce); diff != "" || err != nil {
+				t.Errorf("%v, in force (-want +got):\n%s", err, diff)
 			}
 		})
 	}

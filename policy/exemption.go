@@ -128,7 +128,7 @@ func (p *Policy) ofExemptions(now time.Time) []kspec.Finding {
 			f.Message = fmt.Sprintf("exemption %q waives nothing: it %s", e.Name, void)
 			f.Hint = "take it out of policyExemptions, or put it right and have it approved anew"
 		case days > 0:
-			f.Severity, f.WaivedBy = kspec.Low, &e.Name // a warning, and nothing wrong yet
+			f.Severity, f.WaivedBy, f.Notice = kspec.Low, &e.Name, true
 			f.Message = fmt.Sprintf("exemption %q ends on %s: in less than %s", e.Name, e.ExpiresAt.UTC().Format(time.RFC3339), inDays(days))
 			f.Hint = "put right what it waives, or have it approved anew"
 		default:

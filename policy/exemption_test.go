@@ -341,7 +341,7 @@ func TestExemptionsThatWaiveNothingAreFindings(t *testing.T) {
 				Object: kspec.ObjectID{Group: "kspec.io", Version: "v1alpha1", Kind: "ClusterSpec", Name: "prod"},
 			}
 			if !tt.open {
-				want.Severity, want.WaivedBy = kspec.Low, &tt.exemption.Name
+				want.Severity, want.WaivedBy, want.Notice = kspec.Low, &tt.exemption.Name, true
 			}
 			if diff := cmp.Diff([]kspec.Finding{want.Fingerprinted()}, rep.Findings, cmpopts.IgnoreFields(kspec.Finding{}, "Hint")); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
@@ -386,7 +386,7 @@ func TestAtKeepsTheExemptionsInForce(t *testing.T) {
 func TestDecideSaysWhatHolds(t *testing.T) {
 	target := during(t, "UTC", "09:00-17:00")
 	target.Exemptions = []kspec.Exemption{exempt("legacy", func(e *kspec.Exemption) { e.Namespaces = []string{"old", "out"} })}
-	target.Scope.Exclude = []string{"out"}
+	target.Scope.Exclude, target.Scope.Selector = []string{"out"}, selector("tier", "NotIn", "back")
 	p := of(t, target)
 	day, night := now, now.Add(8*time.Hour)
 	tests := []struct {
@@ -398,10 +398,18 @@ func TestDecideSaysWhatHolds(t *testing.T) {
 		{"shop", night, policy.Decision{InScope: true, Mode: kspec.Audit, Why: "it is outside of the times at which the policies act"}},
 		{"old", day, policy.Decision{InScope: true, Active: true, Mode: kspec.Audit, WaivedBy: "legacy", Why: `exemption "legacy" waives it`}},
 		{"old", night, policy.Decision{InScope: true, Mode: kspec.Audit, WaivedBy: "legacy", Why: `exemption "legacy" waives it`}},
+		{"far", night, policy.Decision{
+			InScope: true, Assumed: "the labels of namespace far are not known, and assumed to match", Mode: kspec.Audit,
+			Why: "it is outside of the times at which the policies act",
+		}},
 		{"out", day, policy.Decision{Active: true, Mode: kspec.Off, Why: "namespace out is excluded"}},
 	}
 	for _, tt := range tests {
-		if diff := cmp.Diff(tt.want, p.Decide(policy.Object{ID: pod(tt.namespace, "a")}, tt.at)); diff != "" {
+		o := policy.Object{ID: pod(tt.namespace, "a")}
+		if tt.want.Assumed == "" {
+			o.NamespaceLabels = map[string]string{}
+		}
+		if diff := cmp.Diff(tt.want, p.Decide(o, tt.at)); diff != "" {
 			t.Errorf("%s at %s (-want +got):\n%s", tt.namespace, tt.at, diff)
 		}
 	}

@@ -49,9 +49,11 @@ type Object struct {
 
 // Decision is what the policies are for one object at one instant.
 type Decision struct {
-	// InScope is true for an object that the policies are meant for. It is
-	// Assumed when that depends on labels that nobody knows.
-	InScope, Assumed bool
+	// InScope is true for an object that the policies are meant for.
+	InScope bool
+	// Assumed is a sentence for a person when InScope depends on labels that
+	// nobody knows, else empty.
+	Assumed string
 	// Active is true when the policies act.
 	Active bool
 	// Mode is what they do about the object: nothing ([kspec.Off]), report,
@@ -66,10 +68,13 @@ type Decision struct {
 // Decide is the decision for o at now.
 func (p *Policy) Decide(o Object, now time.Time) Decision {
 	d := Decision{Active: p.activation.active(now), Mode: p.Mode(now)}
-	d.InScope, d.Assumed, d.Why = p.scope.holds(o)
-	if !d.InScope {
+	var assumed bool
+	if d.InScope, assumed, d.Why = p.scope.holds(o); !d.InScope {
 		d.Mode = kspec.Off
 		return d
+	}
+	if assumed {
+		d.Assumed = d.Why
 	}
 	d.WaivedBy = p.waivedBy(o, now)
 	switch {
@@ -111,8 +116,8 @@ func (p *Policy) Next(now time.Time) time.Time {
 	return next
 }
 
-// At returns t with its policies in the form that they have at now, and the
-// exemptions that are in force.
+// At returns t with its policies in the form that they have at now, how long
+// they have it, and the exemptions that are in force.
 func At(t kspec.Target, now time.Time) (kspec.Target, error) {
 	p, err := Of(t)
 	if err != nil {
@@ -123,6 +128,9 @@ func At(t kspec.Target, now time.Time) (kspec.Target, error) {
 		if e.void(now) == "" {
 			t.Waiving = append(t.Waiving, e.Exemption)
 		}
+	}
+	if t.InForce = nil; len(t.Templates) > 0 || t.Activation != nil {
+		t.InForce = &kspec.InForce{Mode: t.Enforcement, Outside: !p.activation.active(now), Until: p.activation.next(now)}
 	}
 	return t, nil
 }

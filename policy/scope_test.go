@@ -71,7 +71,7 @@ func TestScope(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := of(t, kspec.Target{Enforcement: kspec.Enforce, Scope: tt.scope})
 			d := p.Decide(policy.Object{ID: tt.object, NamespaceLabels: tt.labels}, time.Time{})
-			got := map[[2]bool]string{{true, false}: "yes", {false, false}: "no", {true, true}: "assumed"}[[2]bool{d.InScope, d.Assumed}]
+			got := map[[2]bool]string{{true, false}: "yes", {false, false}: "no", {true, true}: "assumed"}[[2]bool{d.InScope, d.Assumed != ""}]
 			if got != tt.want || d.Why == "" {
 				t.Errorf("in scope: %s (%s), want %s", got, d.Why, tt.want)
 			}
@@ -112,7 +112,7 @@ func TestSelectorSelectsTheScope(t *testing.T) {
 			t.Fatalf("the scope was changed: %s", after)
 		}
 		d := of(t, kspec.Target{Scope: scope}).Decide(policy.Object{ID: pod(name, "a"), NamespaceLabels: have}, time.Time{})
-		if want := s.Matches(labels.Set(have)); d.InScope != want || d.Assumed {
+		if want := s.Matches(labels.Set(have)); d.InScope != want || d.Assumed != "" {
 			t.Fatalf("%s with %v: in scope %t (%s), the selector says %t", before, have, d.InScope, d.Why, want)
 		}
 		seen[d.InScope]++

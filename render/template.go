@@ -358,8 +358,8 @@ func (j *job) scope() error {
 		if d.InScope {
 			j.namespaces = append(j.namespaces, name)
 		}
-		if d.Assumed {
-			j.assumed = append(j.assumed, d.Why)
+		if d.Assumed != "" {
+			j.assumed = append(j.assumed, d.Assumed)
 		}
 	}
 	slices.Sort(j.namespaces)

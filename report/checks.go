@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -21,10 +22,28 @@ func besides(rep kspec.Report) []string {
 	if p := rep.Policies; p != nil {
 		lines = append(lines, fmt.Sprintf("policies in the cluster: %d enforced, %d that only warn or record", p.Enforced, p.Audited))
 	}
+	if rep.InForce != nil {
+		lines = append(lines, inForce(*rep.InForce))
+	}
 	for _, note := range rep.Notes {
 		lines = append(lines, "note: "+note)
 	}
 	return lines
+}
+
+// inForce says what the policies are, why, and how long.
+func inForce(p kspec.InForce) string {
+	line := "policies in force: mode " + string(p.Mode)
+	if p.Mode == kspec.Off {
+		line = "policies in force: none"
+	}
+	if p.Outside {
+		line += ", outside of the times at which they act"
+	}
+	if !p.Until.IsZero() {
+		line += ", until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	return line
 }
 
 func requirements(rep kspec.Report) string {

@@ -28,6 +28,7 @@ type document struct {
 	Metadata   metadata        `json:"metadata"`
 	Revision   string          `json:"revision"`
 	Cluster    string          `json:"cluster"`
+	Source     kspec.Source    `json:"source,omitzero"`
 	StartedAt  time.Time       `json:"startedAt"`
 	ObservedAt time.Time       `json:"observedAt,omitzero"`
 	Duration   string          `json:"duration"`
@@ -41,6 +42,7 @@ type document struct {
 	Checks   []kspec.Check         `json:"checks,omitempty"`
 	Controls []kspec.ControlResult `json:"controls,omitempty"`
 	Policies *kspec.PolicyCount    `json:"policies,omitempty"`
+	InForce  *kspec.InForce        `json:"inForce,omitempty"`
 	Notes    []string              `json:"notes,omitempty"`
 }
 
@@ -74,6 +76,7 @@ func documentOf(rep kspec.Report) document {
 		Metadata:   metadata{rep.Target},
 		Revision:   rep.Revision.String(),
 		Cluster:    rep.Cluster,
+		Source:     rep.Source,
 		StartedAt:  rep.StartedAt.UTC(),
 		ObservedAt: rep.ObservedAt.UTC(),
 		Duration:   rep.Duration.Round(time.Millisecond).String(),
@@ -86,6 +89,7 @@ func documentOf(rep kspec.Report) document {
 		Checks:   rep.Checks,
 		Controls: rep.Controls,
 		Policies: rep.Policies,
+		InForce:  rep.InForce,
 		Notes:    rep.Notes,
 	}
 	if score, ok := rep.Score(); ok {
@@ -133,6 +137,7 @@ func (d document) report() (kspec.Report, error) {
 	return kspec.Report{
 		Target:    d.Metadata.Name,
 		Cluster:   d.Cluster,
+		Source:    d.Source,
 		Revision:  parseRevision(d.Revision),
 		StartedAt: d.StartedAt,
 		Duration:  took,
@@ -143,6 +148,7 @@ func (d document) report() (kspec.Report, error) {
 		Checks:     d.Checks,
 		Controls:   d.Controls,
 		Policies:   d.Policies,
+		InForce:    d.InForce,
 		Notes:      d.Notes,
 		Coverage: kspec.Coverage{
 			Objects:    d.Summary.Objects,

@@ -197,6 +197,7 @@ func scanned() kspec.Report {
 	}
 	rep.Controls = []kspec.ControlResult{{Framework: "NIST-800-53 rev5", ID: "AC-6", Title: "Least privilege", Checks: []string{kspec.CheckContainers}}}
 	rep.Policies = &kspec.PolicyCount{Enforced: 3, Audited: 1}
+	rep.InForce = &kspec.InForce{Mode: kspec.Audit, Outside: true, Until: start.Add(14 * time.Hour)}
 	rep.Notes = []string{"the policies are delivered as in mode audit, @someone"}
 	return rep.Judged()
 }

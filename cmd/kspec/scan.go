@@ -79,6 +79,5 @@ func (w *wiring) scan(ctx context.Context, t kspec.Target, manifests string) (ks
 	if err != nil {
 		return kspec.Report{}, fmt.Errorf("scan %s: %w", t.Name, err)
 	}
-	rep.Notes = append(rep.Notes, t.Notes...)
-	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep)
+	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep.Treated(t))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ import (
 )
 
 // scanFiles evaluates the rules that t would deliver on objects in files.
-// Whether they are delivered to deny makes no difference.
+// Whether they are delivered to deny makes no difference, and what exemptions
+// waive is found like everything else, and marked.
 func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (kspec.Report, error) {
 	start := time.Now()
 	objects, err := readManifests(path)
@@ -34,8 +36,9 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (ks
 		return kspec.Report{}, kspec.WithHint(fmt.Errorf("ClusterSpec %s has no rules", t.Name),
 			"name a policyTemplate in it, or choose other ClusterSpecs by --spec")
 	}
-	t.Overlays, t.Enforcement = nil, kspec.Audit
-	want, err := w.renderer.Render(ctx, t, w.checkout.tree)
+	delivered := t
+	delivered.Overlays, delivered.Enforcement, delivered.Waiving = nil, kspec.Audit, nil
+	want, err := w.renderer.Render(ctx, delivered, w.checkout.tree)
 	if err != nil {
 		return kspec.Report{}, err
 	}
@@ -57,8 +60,12 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (ks
 	}
 	labels := labelsOfNamespaces(objects)
 	for _, o := range objects {
-		about := policy.Object{ID: o.ID(), Labels: labelsOf(o), NamespaceLabels: labels[o.GetNamespace()]}
+		// A Namespace lies in itself, and what lies in none needs no labels.
+		about := policy.Object{ID: o.ID(), Labels: labelsOf(o), NamespaceLabels: labels[cmp.Or(o.GetNamespace(), o.GetName())]}
 		d := decide.Decide(about, start)
+		if d.Assumed != "" {
+			rep.Notes = append(rep.Notes, d.Assumed)
+		}
 		for _, r := range set.Evaluate(ctx, o.Unstructured, about.NamespaceLabels) {
 			switch {
 			case r.Verdict == cel.Fail:
@@ -68,8 +75,10 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (ks
 			}
 		}
 	}
+	slices.Sort(rep.Notes)
+	rep.Notes = slices.Compact(rep.Notes)
 	rep.Duration = time.Since(start)
-	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep.With())
+	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep.Treated(t).With())
 }
 
 // broken is the finding of an object that breaks a rule.

@@ -8,6 +8,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:scope=Namespaced,shortName=ct
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="API Server",type=string,JSONPath=`.spec.apiServerURL`
+// +kubebuilder:printcolumn:name="Reachable",type=boolean,JSONPath=`.status.reachable`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Platform",type=string,JSONPath=`.status.platform`
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ClusterTarget struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -81,10 +85,34 @@ type SecretKeyRef struct {
 	Key string `json:"key,omitempty"`
 }
 
-// ClusterTargetStatus is what kspec saw last.
+// ClusterTargetStatus is what kspec saw last. Git has none: kspec serve mirrors
+// it onto the ClusterTarget of the same name in its own namespace, where there
+// is one.
 type ClusterTargetStatus struct {
+	// conditions is Ready, as kstatus reads it: the cluster answered, and knows
+	// kspec.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// reachable is whether the cluster gave an answer when it was asked last.
+	// +optional
+	Reachable bool `json:"reachable,omitempty"`
+	// lastChecked is when that was.
+	// +optional
+	LastChecked *metav1.Time `json:"lastChecked,omitempty"`
+	// version is that of the API server, as it spells it.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// uid is that of the namespace kube-system, by which clusters are told
+	// apart.
+	// +optional
+	UID string `json:"uid,omitempty"`
+	// platform is eks, gke, aks, openshift, k3s or rke2, else the provider of
+	// the first node, else unknown.
+	// +optional
+	Platform string `json:"platform,omitempty"`
+	// nodes is absent when kspec may not count them.
+	// +optional
+	Nodes *int `json:"nodes,omitempty"`
 }

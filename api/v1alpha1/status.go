@@ -22,17 +22,20 @@ const (
 	PolicyEnforcedCondition = "PolicyEnforced"
 )
 
-// Suspended makes s that of a target that kspec looks away from. What was seen
-// before stays.
-func (s *ClusterSpecStatus) Suspended(now time.Time) {
+// Suspended returns the status, s until now, of a target that kspec looks away
+// from. What was seen before stays.
+func (s ClusterSpecStatus) Suspended(now time.Time) ClusterSpecStatus {
+	s = *s.DeepCopy()
 	s.set(now, ReadyCondition, metav1.ConditionUnknown, "Suspended", "spec.suspend is true: kspec looks away")
 	s.drop(ReconcilingCondition, StalledCondition)
+	return s
 }
 
-// Update makes s what came of a run: what a look saw, when it saw something,
-// and how the run failed, when it did. What an earlier look counted stays when
-// this one saw nothing. Texts are cut after 1,024 bytes.
-func (s *ClusterSpecStatus) Update(rep kspec.Report, out kspec.Outcome, err error, now time.Time) {
+// Looked returns what a run makes of s, the status until now: what a look saw,
+// when it saw something, and how the run failed, when it did. What an earlier
+// look counted stays when this one saw nothing. Texts are cut after 1,024 bytes.
+func (s ClusterSpecStatus) Looked(rep kspec.Report, out kspec.Outcome, err error, now time.Time) ClusterSpecStatus {
+	s = *s.DeepCopy()
 	s.drop(ReconcilingCondition, StalledCondition)
 	if rep.StartedAt.IsZero() {
 		s.set(now, DriftDetectedCondition, metav1.ConditionUnknown, failed, "the last look failed")
@@ -49,6 +52,7 @@ func (s *ClusterSpecStatus) Update(rep kspec.Report, out kspec.Outcome, err erro
 		s.set(now, ReadyCondition, metav1.ConditionFalse, failed, err.Error())
 		s.set(now, ReconcilingCondition, metav1.ConditionTrue, "ProgressingWithRetry", "kspec will try again")
 	}
+	return s
 }
 
 const failed = "ReconciliationFailed"
@@ -100,7 +104,11 @@ func (s *ClusterSpecStatus) setEnforced(p *kspec.PolicyCount, now time.Time) {
 }
 
 func (s *ClusterSpecStatus) set(now time.Time, kind string, status metav1.ConditionStatus, reason, message string) {
-	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+	setCondition(&s.Conditions, now, kind, status, reason, message)
+}
+
+func setCondition(all *[]metav1.Condition, now time.Time, kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(all, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: shorten(message), LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second)),
 	})
 }
@@ -127,6 +135,30 @@ func openPullRequest(out kspec.Outcome) string {
 	default:
 		return ""
 	}
+}
+
+// Answered returns what becomes of s, the status until now, when the cluster
+// gave an answer, which told version, uid, platform and nodes; nil for a number
+// that kspec may not know.
+func (s ClusterTargetStatus) Answered(version, uid, platform string, nodes *int, now time.Time) ClusterTargetStatus {
+	s = *s.DeepCopy()
+	s.Version, s.UID, s.Platform, s.Nodes = version, uid, platform, nodes
+	s.checked(true, now)
+	setCondition(&s.Conditions, now, ReadyCondition, metav1.ConditionTrue, "ClusterReachable", "the cluster answered as "+version)
+	return s
+}
+
+// Unreachable returns what becomes of s, the status until now, when the cluster
+// gave none. What it said before stays.
+func (s ClusterTargetStatus) Unreachable(err error, now time.Time) ClusterTargetStatus {
+	s = *s.DeepCopy()
+	s.checked(false, now)
+	setCondition(&s.Conditions, now, ReadyCondition, metav1.ConditionFalse, "ClusterUnreachable", err.Error())
+	return s
+}
+
+func (s *ClusterTargetStatus) checked(reachable bool, now time.Time) {
+	s.Reachable, s.LastChecked = reachable, &metav1.Time{Time: now.UTC().Truncate(time.Second)}
 }
 
 func countFindings(rep kspec.Report) *FindingCounts {

@@ -90,8 +90,7 @@ func TestStatusSaysWhatTheLookSaw(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rep := clean()
 			c.change(&rep)
-			var got v1alpha1.ClusterSpecStatus
-			got.Update(rep, c.out, c.err, noon)
+			got := v1alpha1.ClusterSpecStatus{}.Looked(rep, c.out, c.err, noon)
 			if diff := cmp.Diff(c.want, conditions(got)); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
 			}
@@ -113,8 +112,7 @@ func TestStatusOfPoliciesCountsTheCluster(t *testing.T) {
 	} {
 		rep := clean()
 		rep.Policies = count
-		var got v1alpha1.ClusterSpecStatus
-		got.Update(rep, kspec.Outcome{}, nil, noon)
+		got := v1alpha1.ClusterSpecStatus{}.Looked(rep, kspec.Outcome{}, nil, noon)
 		if is := conditions(got)["PolicyEnforced"]; is != want {
 			t.Errorf("PolicyEnforced of %+v is %q, want %q", count, is, want)
 		}
@@ -122,9 +120,8 @@ func TestStatusOfPoliciesCountsTheCluster(t *testing.T) {
 }
 
 func TestStatusKeepsWhatWasSeenWhenALookFails(t *testing.T) {
-	var s v1alpha1.ClusterSpecStatus
-	s.Update(clean(), kspec.Outcome{}, nil, noon)
-	s.Update(kspec.Report{}, kspec.Outcome{}, kspec.Terminal(errors.New(strings.Repeat("ü", 2000))), noon.Add(time.Hour))
+	before := v1alpha1.ClusterSpecStatus{}.Looked(clean(), kspec.Outcome{}, nil, noon)
+	s := before.Looked(kspec.Report{}, kspec.Outcome{}, kspec.Terminal(errors.New(strings.Repeat("ü", 2000))), noon.Add(time.Hour))
 	want := map[string]string{
 		"Ready": "False ReconciliationFailed", "Stalled": "True ReconciliationFailed",
 		"DriftDetected": "Unknown ReconciliationFailed", "PolicyEnforced": "Unknown ReconciliationFailed",
@@ -138,12 +135,30 @@ func TestStatusKeepsWhatWasSeenWhenALookFails(t *testing.T) {
 	if ready := meta.FindStatusCondition(s.Conditions, "Ready"); len(ready.Message) > 1030 || strings.ContainsRune(ready.Message, '\uFFFD') {
 		t.Errorf("the message has %d bytes, or half a rune", len(ready.Message))
 	}
-	s.Update(clean(), kspec.Outcome{}, nil, noon.Add(2*time.Hour))
+	if conditions(before)["Ready"] != "True Complete" {
+		t.Error("the status until now was changed")
+	}
+	s = s.Looked(clean(), kspec.Outcome{}, nil, noon.Add(2*time.Hour))
 	if got := conditions(s); got["Stalled"] != "" || got["Ready"] != "True Complete" {
 		t.Errorf("after a good look: %v", got)
 	}
-	s.Suspended(noon.Add(3 * time.Hour))
+	s = s.Suspended(noon.Add(3 * time.Hour))
 	if got := conditions(s); got["Ready"] != "Unknown Suspended" || got["DriftDetected"] != "False InSync" {
 		t.Errorf("suspended: %v", got)
+	}
+}
+
+func TestStatusOfAClusterSaysReachableOnlyAfterAnAnswer(t *testing.T) {
+	three := 3
+	s := v1alpha1.ClusterTargetStatus{}.Answered("v1.33.2-gke.1", "0e1f", "gke", &three, noon)
+	if !s.Reachable || s.Version != "v1.33.2-gke.1" || *s.Nodes != 3 || s.Conditions[0].Status != metav1.ConditionTrue {
+		t.Errorf("answered: %+v", s)
+	}
+	gone := s.Unreachable(errors.New("connection refused"), noon.Add(time.Hour))
+	if gone.Reachable || gone.Conditions[0].Message != "connection refused" || gone.Version != s.Version || !gone.LastChecked.Time.Equal(noon.Add(time.Hour)) {
+		t.Errorf("unreachable: %+v", gone)
+	}
+	if !s.Reachable || s.Conditions[0].Status != metav1.ConditionTrue {
+		t.Errorf("the status until now was changed: %+v", s)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +12,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -83,36 +87,85 @@ secret, for the bindings.yaml of its --secrets-dir, is printed to standard error
 }
 
 func newClusterListCommand(a *app) *cobra.Command {
-	var repo repoFlags
-	var output string
+	var flags listFlags
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the ClusterTargets of the config repo, and the ClusterSpecs for each",
+		Long: `List the ClusterTargets of the config repo, and the ClusterSpecs for each.
+
+With --check every cluster is asked whether it can be reached with the secrets
+of --secrets-dir, and what it is; the exit code is 2 when one cannot.`,
 		Example: `  kspec cluster list --repo .
-  kspec cluster list --repo https://github.com/acme/config -o json`,
+  kspec cluster list --repo https://github.com/acme/config -o json
+  kspec cluster list --repo . --check --secrets-dir /etc/kspec/secrets`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			set, errs, err := documents(cmd.Context(), a, repo, nil)
-			if err != nil {
-				return err
-			}
-			for _, err := range errs {
-				a.fail(err)
-			}
-			err = printTable(a, output, listed(set), "NAME\tGROUP\tSERVER\tAUTH\tCLUSTERSPECS\tFILE", func(t listedTarget) string {
-				return strings.Join([]string{
-					t.Name, cmp.Or(t.Group, "-"), cmp.Or(t.Server, "-"), t.AuthMode, cmp.Or(strings.Join(t.Specs, ","), "-"), t.File,
-				}, "\t")
-			})
-			if err == nil && len(errs) > 0 {
-				return errIncomplete
-			}
-			return err
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.list(cmd.Context(), a) },
 	}
-	repo.bind(cmd)
-	bindList(cmd, &output)
+	flags.repo.bind(cmd)
+	flags.cluster.bindSecrets(cmd)
+	bindList(cmd, &flags.output)
+	cmd.Flags().BoolVar(&flags.check, "check", false, "ask every cluster whether it can be reached, and what it is")
 	return cmd
+}
+
+type listFlags struct {
+	repo    repoFlags
+	cluster clusterFlags
+	output  string
+	check   bool
+}
+
+func (f *listFlags) list(ctx context.Context, a *app) error {
+	set, errs, err := documents(ctx, a, f.repo, nil)
+	if err != nil {
+		return err
+	}
+	for _, err := range errs {
+		a.fail(err)
+	}
+	rows, head := listed(set), "NAME\tGROUP\tSERVER\tAUTH\tCLUSTERSPECS\tFILE"
+	if f.check {
+		head += "\tREACHABLE\tVERSION\tPLATFORM\tNODES"
+		if err := f.ask(ctx, a, set, rows); err != nil {
+			return err
+		}
+	}
+	if err := printTable(a, f.output, rows, head, listedTarget.row); err != nil {
+		return err
+	}
+	unreachable := slices.ContainsFunc(rows, func(t listedTarget) bool { return t.Status != nil && !t.Status.Reachable })
+	if len(errs) > 0 || unreachable {
+		return errIncomplete
+	}
+	return nil
+}
+
+// ask asks the clusters of the rows what they are, eight at a time.
+func (f *listFlags) ask(ctx context.Context, a *app, set *v1alpha1.Set, rows []listedTarget) error {
+	secrets, err := openSecrets(f.cluster.secretsDir, f.cluster.secretBindings)
+	if err != nil {
+		return err
+	}
+	reach := &clusters{flags: f.cluster, secrets: secrets}
+	reach.set(set.Targets)
+	var asking errgroup.Group
+	asking.SetLimit(8)
+	failures := make([]error, len(rows))
+	for i := range rows {
+		asking.Go(func() error {
+			about, err := askCluster(ctx, reach, kspec.Target{Name: rows[i].Name, Cluster: rows[i].Name})
+			status := clusterStatus(v1alpha1.ClusterTargetStatus{}, about, err, time.Now())
+			rows[i].Status, failures[i] = &status, err
+			return nil
+		})
+	}
+	_ = asking.Wait() // what failed is told below, in order
+	for _, err := range failures {
+		if err != nil {
+			a.fail(err)
+		}
+	}
+	return nil
 }
 
 func bindKubeconfig(cmd *cobra.Command, kubeconfig *string) {
@@ -384,6 +437,24 @@ type listedTarget struct {
 	AuthMode string   `json:"authMode"`
 	Specs    []string `json:"clusterSpecs"`
 	File     string   `json:"file"`
+
+	// Status is set when the cluster was asked.
+	Status *v1alpha1.ClusterTargetStatus `json:"status,omitempty"`
+}
+
+// row returns the cells of t, with tabs between them.
+func (t listedTarget) row() string {
+	cells := []string{
+		t.Name, cmp.Or(t.Group, "-"), cmp.Or(t.Server, "-"), t.AuthMode, cmp.Or(strings.Join(t.Specs, ","), "-"), t.File,
+	}
+	if s := t.Status; s != nil {
+		nodes := "-"
+		if s.Nodes != nil {
+			nodes = strconv.Itoa(*s.Nodes)
+		}
+		cells = append(cells, strconv.FormatBool(s.Reachable), cmp.Or(s.Version, "-"), cmp.Or(s.Platform, "-"), nodes)
+	}
+	return strings.Join(cells, "\t")
 }
 
 // listed returns the ClusterTargets of the set, by name.

@@ -174,13 +174,13 @@ func (a *app) serveLog(format string) (*slog.Logger, error) {
 // server is the daemon: a poller that feeds the loop, and the loop.
 type server struct {
 	*wiring
-	alerts *notify.Dispatcher
-	flags  serveFlags
-	log    *slog.Logger
-	loop   *kspec.Loop
-	gauges *gauges
-	mirror *mirror
-	prover *prover
+	alerts  *notify.Dispatcher
+	flags   serveFlags
+	log     *slog.Logger
+	loop    *kspec.Loop
+	gauges  *gauges
+	mirrors *mirrors
+	prover  *prover
 
 	// ready is set once the repo has been read.
 	ready atomic.Bool
@@ -195,7 +195,7 @@ func (s *server) manager() (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.mirror, err = newMirror(cfg, s.flags.namespace, s.log); err != nil {
+	if s.mirrors, err = newMirrors(cfg, s.flags.namespace, s.log); err != nil {
 		return nil, err
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(s.log.Handler()))
@@ -292,7 +292,7 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	s.gauges.specs(targets, len(c.errs))
 	for _, t := range targets {
 		if t.Suspend {
-			s.mirror.write(ctx, t, (*v1alpha1.ClusterSpecStatus).Suspended)
+			s.mirrors.suspended(ctx, t)
 		}
 	}
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
@@ -319,7 +319,8 @@ func (s *server) tellSource(ctx context.Context, err error) {
 func (s *server) look(ctx context.Context, t kspec.Target) error {
 	rep, out, err := s.reconcile(ctx, t)
 	if ctx.Err() == nil {
-		s.mirror.write(ctx, t, func(status *v1alpha1.ClusterSpecStatus, now time.Time) { status.Update(rep, out, err, now) })
+		s.mirrors.looked(ctx, t, rep, out, err)
+		s.mirrors.cluster(ctx, t, s.clusters, err != nil)
 	}
 	if !rep.StartedAt.IsZero() {
 		s.gauges.looked(rep, out)

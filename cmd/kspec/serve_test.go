@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,13 +108,19 @@ func (d *daemon) text() string {
 
 func (p *place) serve(t *testing.T, args ...string) *daemon {
 	t.Helper()
+	return p.serveInCluster(t, append([]string{"--kubeconfig", p.kubeconfig}, args...)...)
+}
+
+// serveInCluster is serve where no flag names a cluster, as in a pod.
+func (p *place) serveInCluster(t *testing.T, args ...string) *daemon {
+	t.Helper()
 	d := &daemon{metrics: freeAddress(t), health: freeAddress(t)}
 	d.cmd = exec.CommandContext(t.Context(), "kspec", append([]string{
 		"serve", "--repo", p.forgeURL + "/" + serveRepo + ".git", "--forge-url", p.forgeURL + "/api/v3/",
-		"--kubeconfig", p.kubeconfig, "--secrets-dir", p.secrets, "--allow-alert-host", p.slackHost,
+		"--secrets-dir", p.secrets, "--allow-alert-host", p.slackHost,
 		"--poll", "200ms", "--metrics-bind-address", d.metrics, "--health-probe-bind-address", d.health,
 	}, args...)...)
-	d.cmd.Env = append(os.Environ(), "KSPEC_FORGE_TOKEN="+forgeToken)
+	d.cmd.Env = append(os.Environ(), "KSPEC_FORGE_TOKEN="+forgeToken, "KUBECONFIG="+p.kubeconfig)
 	d.cmd.Stderr = d
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -483,13 +490,37 @@ func TestServeLooksWhenTheClusterChanges(t *testing.T) {
 	checkLog(t, d.text())
 }
 
+// installKinds installs kinds of kspec for as long as the test lasts.
+func (p *place) installKinds(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		crd, err := os.ReadFile("../../deploy/crds/kspec.io_" + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(crd, kind); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.client.Create(t.Context(), kind); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.client.Delete(context.WithoutCancel(t.Context()), kind) })
+	}
+}
+
 func TestServeMirrorsWhatItSawIntoTheCluster(t *testing.T) {
 	p := newPlace(t)
 	if err := p.forge.Create("acme/status", "main", fstest.MapFS{
 		"specs.yaml": {Data: []byte(`apiVersion: kspec.io/v1alpha1
 kind: ClusterSpec
 metadata: {name: looked}
-spec: {interval: 24h, manifests: [{path: app}], kubernetes: {minVersion: "1.20"}}
+spec: {clusterRef: {name: here}, interval: 24h, manifests: [{path: app}], kubernetes: {minVersion: "1.20"}}
+---
+apiVersion: kspec.io/v1alpha1
+kind: ClusterTarget
+metadata: {name: here}
+spec: {authMode: kubeconfig, kubeconfigSecretRef: {name: here}}
 ---
 apiVersion: kspec.io/v1alpha1
 kind: ClusterSpec
@@ -500,34 +531,33 @@ spec: {suspend: true, manifests: [{path: app}]}
 	}); err != nil {
 		t.Fatal(err)
 	}
-	crd, err := os.ReadFile("../../deploy/crds/kspec.io_clusterspecs.yaml")
-	if err != nil {
+	if err := p.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "serve-status"}}); err != nil {
 		t.Fatal(err)
 	}
-	kind := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal(crd, kind); err != nil {
-		t.Fatal(err)
-	}
-	spec := func(name string) *unstructured.Unstructured {
-		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+	document := func(kind, name string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"authMode": "kubeconfig"}}}
 		u.SetAPIVersion("kspec.io/v1alpha1")
-		u.SetKind("ClusterSpec")
+		u.SetKind(kind)
 		u.SetNamespace("serve-status")
 		u.SetName(name)
 		return u
 	}
-	looked, asleep := spec("looked"), spec("asleep")
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "serve-status"}}
-	for _, o := range []client.Object{namespace, kind} {
-		if err := p.client.Create(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { _ = p.client.Delete(context.WithoutCancel(t.Context()), kind) })
-	for _, o := range []*unstructured.Unstructured{looked, asleep} {
+	looked, asleep, here := document("ClusterSpec", "looked"), document("ClusterSpec", "asleep"), document("ClusterTarget", "here")
+	p.installKinds(t, "clusterspecs", "clustertargets")
+	for _, o := range []*unstructured.Unstructured{looked, asleep, here} {
 		eventually(t, &daemon{}, "the kind", func() bool { return p.client.Create(t.Context(), o.DeepCopy()) == nil })
 	}
-	d := p.serve(t, "--repo", p.forgeURL+"/acme/status.git", "--read-only", "--leader-elect=false", "--namespace", "serve-status")
+	kubeconfig, err := os.ReadFile(p.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(p.secrets, "here", "kubeconfig"), string(kubeconfig))
+	server, err := url.Parse(kube.Shared(t).Config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(p.secrets, "bindings.yaml"), `[{secret: here/kubeconfig, fields: [clusterTarget.kubeconfig], hosts: ["`+server.Host+`"]}]`)
+	d := p.serveInCluster(t, "--repo", p.forgeURL+"/acme/status.git", "--read-only", "--leader-elect=false", "--namespace", "serve-status")
 	condition := func(o *unstructured.Unstructured, kind, want string) func() bool {
 		return func() bool {
 			if err := p.client.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
@@ -545,6 +575,12 @@ spec: {suspend: true, manifests: [{path: app}]}
 		t.Error("no metric says that a target is suspended")
 	}
 	eventually(t, d, "the status of drift", condition(looked, "DriftDetected", "True"))
+	eventually(t, d, "the status of the cluster", condition(here, "Ready", "True"))
+	version, _, _ := unstructured.NestedString(here.Object, "status", "version")
+	reachable, _, _ := unstructured.NestedBool(here.Object, "status", "reachable")
+	if !strings.HasPrefix(version, "v1.") || !reachable {
+		t.Errorf("the status of the cluster is %v", here.Object["status"])
+	}
 	total, _, _ := unstructured.NestedInt64(looked.Object, "status", "findings", "total")
 	score, _, _ := unstructured.NestedInt64(looked.Object, "status", "score")
 	if total != 1 || score != 100 {

@@ -1,10 +1,12 @@
 package cel_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -187,5 +189,65 @@ func TestOneBrokenPolicyDoesNotStopTheOthers(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"broken", "good"}, set.Rules()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a Secret holds is repeated by errors of CEL, and by messages.
+func TestNothingOfASecretIsTold(t *testing.T) {
+	const constraints = "resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [secrets, configmaps]}]"
+	object := func(kind, value string) *unstructured.Unstructured {
+		return read(t, "apiVersion: v1\nkind: "+kind+"\nmetadata: {name: a, annotations: {a: canary-value}}\ndata: {p: "+value+"}\n")
+	}
+	for _, e := range []string{
+		"ip(object.data.p).isUnspecified()", "url(object.data.p).getHost() == ''", "cidr(object.data.p).prefixLength() == 1",
+		"object.data[object.data.p] == ''", "object.metadata.annotations[object.metadata.annotations.a] == ''", "'a'.matches('(' + object.data.p)", "false",
+	} {
+		set, err := cel.New().Compile(adHocFor(t, "p", constraints, "  validations: [{expression: \""+e+"\", messageExpression: \"'m ' + object.data.p + ' ' + object.metadata.annotations.a\"}]\n")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := func(o *unstructured.Unstructured) string {
+			return fmt.Sprintf("%+v", set.Evaluate(t.Context(), o, nil))
+		}
+		if text := said(object("Secret", "Y2FuYXJ5")); strings.Contains(text, "Y2FuYXJ5") || strings.Contains(text, "canary") {
+			t.Errorf("%s: %s", e, text)
+		}
+		if text := said(object("Secret", "{canary: canary}")); strings.Contains(text, "canary") || !strings.Contains(text, "wrong type") {
+			t.Errorf("%s: %s", e, text)
+		}
+		if text := said(object("ConfigMap", "Y2FuYXJ5")); !strings.Contains(text, "Y2FuYXJ5") && !strings.Contains(text, "canary") {
+			t.Errorf("%s tells nothing of a ConfigMap either: %s", e, text)
+		}
+	}
+}
+
+// A template may hold what takes long to compile or to evaluate, within limits.
+func TestWhatIsCostlyEndsSoon(t *testing.T) {
+	c := cel.New()
+	for name, e := range map[string]string{
+		"loops in loops":    strings.Repeat("lists.range(10).all(a, ", 9) + "true" + strings.Repeat(")", 9),
+		"lists of lists":    strings.Repeat("lists.range(10).map(a, ", 9) + "'aaaaaaaaaaaaaaaa'" + strings.Repeat(")", 9) + ".size() > 0",
+		"a text that grows": "['a']" + strings.Repeat(".map(x, x + x)", 60) + ".size() > 0",
+		"a long list":       "lists.range(100000000).size() > 0",
+		"replacements":      "'aaaaaaaaaa'" + strings.Repeat(".replace('a', 'aaaaaaaaaa')", 12) + ".size() > 0",
+	} {
+		set, err := c.Compile(adHoc(t, "p", "  validations: [{expression: \""+e+"\"}]\n")...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		start := time.Now()
+		if results := set.Evaluate(t.Context(), configMap(t, "{}"), nil); len(results) != 1 || results[0].Verdict != cel.Error || len(results[0].Reason) > 100 {
+			t.Errorf("%s: %+v", name, results)
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s takes %s", name, took)
+		}
+	}
+	for name, e := range map[string]string{
+		"long": "'" + strings.Repeat("a", 100_000) + "' == ''", "deep": strings.Repeat("(", 5000) + "true" + strings.Repeat(")", 5000),
+	} {
+		if _, err := c.Compile(adHoc(t, "p", "  validations: [{expression: \""+e+"\"}]\n")...); err == nil || !strings.Contains(err.Error(), "column 1 of line 1") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

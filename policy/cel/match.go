@@ -1,6 +1,7 @@
 package cel
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -46,6 +47,11 @@ func (r *request) isNamespace() bool {
 	return r.resource.GroupResource() == schema.GroupResource{Resource: "namespaces"}
 }
 
+// isSecret reports whether the object holds what must not be repeated.
+func (r *request) isSecret() bool {
+	return r.resource.GroupResource() == schema.GroupResource{Resource: "secrets"}
+}
+
 // requestFor makes the request. The resource of a kind is its plural in English.
 func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
 	gvk := object.GroupVersionKind()
@@ -59,7 +65,9 @@ func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[
 		name = object.GetName()
 	}
 	var stored *unstructured.Unstructured
-	stored, r.err = s.stored(object)
+	if stored, r.err = s.stored(object); r.err != nil && r.isSecret() {
+		r.err = errors.New("no Secret: a field has a value of the wrong type")
+	}
 	attributes := admission.NewAttributesRecord(stored, nil, gvk, name, object.GetName(), gvr, "", admission.Create, &metav1.CreateOptions{}, false, nil)
 	r.attributes = &admission.VersionedAttributes{Attributes: attributes, VersionedKind: gvk}
 	r.attributes.VersionedObject.Set(stored)

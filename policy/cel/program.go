@@ -172,8 +172,8 @@ func compileErrors(e *expression, err *apiservercel.Error) []CompileError {
 	}
 	var all []CompileError
 	for _, issue := range compilation.Issues.Errors() {
-		all = append(all, CompileError{
-			Field: e.field, Line: issue.Location.Line(), Column: issue.Location.Column() + 1, Msg: issue.Message,
+		all = append(all, CompileError{ // what is about the whole has no place
+			Field: e.field, Line: max(1, issue.Location.Line()), Column: max(1, issue.Location.Column()+1), Msg: issue.Message,
 		})
 	}
 	return all
@@ -238,7 +238,7 @@ func (p *program) condition(ctx context.Context, r *request) (Result, bool) {
 		case why != "":
 			one = Result{Verdict: Skip, Reason: why}
 		case c.Error != nil:
-			one = Result{Verdict: Error, Reason: reasonOf(c)}
+			one = Result{Verdict: Error, Reason: r.reason(c)}
 		case c.EvalResult != celtypes.True:
 			return Result{}, false
 		}
@@ -259,13 +259,13 @@ func (p *program) validation(i int, v, message plugin.EvaluationResult, r *reque
 	case why != "":
 		return Result{Verdict: Skip, Reason: why}
 	case v.Error != nil:
-		return Result{Verdict: Error, Reason: reasonOf(v)}
+		return Result{Verdict: Error, Reason: r.reason(v)}
 	case v.EvalResult == celtypes.True:
 		return Result{Verdict: Pass}
 	}
 	said := p.spec.Validations[i]
 	return Result{Verdict: Fail, Message: cmp.Or(
-		spoken(message), strings.TrimSpace(said.Message), "failed expression: "+strings.TrimSpace(said.Expression))}
+		r.spoken(message), strings.TrimSpace(said.Message), "failed expression: "+strings.TrimSpace(said.Expression))}
 }
 
 // audit evaluates the audit annotations, whose errors deny as those of
@@ -280,25 +280,30 @@ func (p *program) audit(ctx context.Context, r *request) Result {
 			continue
 		}
 		if a.Error != nil {
-			return Result{Verdict: Error, Reason: fmt.Sprintf("auditAnnotations[%d]: %s", i, reasonOf(a))}
+			return Result{Verdict: Error, Reason: fmt.Sprintf("auditAnnotations[%d]: %s", i, r.reason(a))}
 		}
 	}
 	return Result{Verdict: Pass}
 }
 
-// reasonOf says why an expression fails, without the expression.
-func reasonOf(e plugin.EvaluationResult) string {
+// reason says why an expression fails, without the expression. Of Secrets it does
+// not: the functions of CEL repeat in their errors what they were given.
+func (r *request) reason(e plugin.EvaluationResult) string {
 	text := e.Error.Error()
 	_, reason, found := strings.Cut(text, fmt.Sprintf("expression '%v' resulted in error: ", e.ExpressionAccessor.GetExpression()))
-	if !found {
+	switch {
+	case !found:
 		return text
+	case r.isSecret():
+		return "an expression fails, and of a Secret it is not told how"
 	}
 	return reason
 }
 
-// spoken is the text of a message expression, "" where the API server drops it.
-func spoken(message plugin.EvaluationResult) string {
-	if message.Error != nil || message.EvalResult == nil {
+// spoken is the text of a message expression, "" where the API server drops it,
+// and for Secrets.
+func (r *request) spoken(message plugin.EvaluationResult) string {
+	if message.Error != nil || message.EvalResult == nil || r.isSecret() {
 		return ""
 	}
 	text, _ := message.EvalResult.Value().(string)

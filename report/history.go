@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -41,11 +40,9 @@ func WriteHistory(w io.Writer, name string, episodes []kspec.Episode, o Options)
 	case "text":
 		out = historyText(episodes, o)
 	case "json":
-		out, err = historyJSON(episodes)
+		out, err = marshal(historyOf(episodes))
 	case "yaml":
-		if out, err = historyJSON(episodes); err == nil {
-			out, err = yaml.JSONToYAML(out)
-		}
+		out, err = marshalYAML(historyOf(episodes))
 	case "markdown":
 		out = historyMarkdown(episodes, o)
 	default:
@@ -64,13 +61,13 @@ func WriteHistory(w io.Writer, name string, episodes []kspec.Episode, o Options)
 // first.
 func HistoryFormats() []string { return []string{"text", "json", "yaml", "markdown"} }
 
-func historyJSON(episodes []kspec.Episode) ([]byte, error) {
+func historyOf(episodes []kspec.Episode) history {
 	items := make([]kspec.Episode, len(episodes))
 	for i, e := range episodes {
 		e.Finding.Controls = append([]string{}, e.Finding.Controls...) // [] and never null
 		items[i] = e
 	}
-	return marshal(history{apiVersion, kindHistory, items})
+	return history{apiVersion, kindHistory, items}
 }
 
 // historyText writes a table, and below an episode who fights about it.

@@ -102,7 +102,7 @@ func TestHistoryComesBackFromJSONAndYAML(t *testing.T) {
 func TestHistoryOfNothing(t *testing.T) {
 	for format, want := range map[string]string{
 		"text": "0 episodes: 0 open, 0 closed\n", "markdown": "### Drift history\n\n0 episodes: 0 open, 0 closed.\n",
-		"yaml": "apiVersion: kspec.io/v1alpha1\nitems: []\nkind: DriftHistory\n",
+		"yaml": "apiVersion: kspec.io/v1alpha1\nkind: DriftHistory\nitems: []\n",
 	} {
 		if got := writeHistory(t, format, nil); got != want {
 			t.Errorf("%s: %q, want %q", format, got, want)
@@ -120,10 +120,9 @@ func TestHistoryIsInert(t *testing.T) {
 	value := past()[0]
 	value.Finding.Fields = []kspec.Field{{Path: evil, Desired: evil, Live: evil}}
 	codeSpan := regexp.MustCompile("`` .*? ``")
-	obeyed := map[string]string{"text": "\x1b\u202e", "json": "\x1b\u202e", "markdown": "\x1b\u202e", "yaml": "\x1b"}
 	for _, format := range report.HistoryFormats() {
 		got := writeHistory(t, format, []kspec.Episode{e, value})
-		if strings.ContainsAny(got, obeyed[format]) || strings.Contains(got, "\n::error") {
+		if strings.ContainsAny(got, "\x1b\u202e") || strings.Contains(got, "\n::error") {
 			t.Errorf("%s holds what a terminal or a CI runner obeys: %q", format, got)
 		}
 		if format == "markdown" && strings.Contains(codeSpan.ReplaceAllString(got, ""), "@org") {

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
+	"unicode/utf16"
 
 	kjson "k8s.io/apimachinery/pkg/util/json"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -176,53 +175,40 @@ func parseRevision(s string) kspec.Revision {
 	return kspec.Revision{}
 }
 
-// writeJSON writes one report as an object and any other number as a list.
 func writeJSON(reports []kspec.Report, _ Options) ([]byte, error) {
+	return marshal(documents(reports))
+}
+
+// documents returns one report as an object, and any other number as a list.
+func documents(reports []kspec.Report) any {
 	docs := make([]document, len(reports))
 	for i, rep := range reports {
 		docs[i] = documentOf(rep)
 	}
-	var v any = list{apiVersion, kindList, docs}
 	if len(docs) == 1 {
-		v = docs[0]
+		return docs[0]
 	}
-	return marshal(v)
+	return list{apiVersion, kindList, docs}
 }
 
 // marshal writes v as indented JSON that no terminal obeys.
 func marshal(v any) ([]byte, error) {
+	text, err := encode(v)
+	return spellOut(text, wideJSON), err
+}
+
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return escapeJSON(b.Bytes()), nil
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }
 
-// escapeJSON spells invisible characters that JSON allows as they are, such as
-// C1 controls and bidirectional overrides, by their numbers. In a JSON text
-// they can only stand inside strings.
-func escapeJSON(text []byte) []byte {
-	var b bytes.Buffer
-	b.Grow(len(text))
-	for _, r := range string(text) {
-		if r < 0x10000 && r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.Bytes()
-}
-
-func writeYAML(reports []kspec.Report, o Options) ([]byte, error) {
-	b, err := writeJSON(reports, o)
-	if err != nil {
-		return nil, err
-	}
-	return yaml.JSONToYAML(b)
+func wideJSON(r rune) string {
+	high, low := utf16.EncodeRune(r)
+	return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 }
 
 // Parse reads what Write wrote as JSON: one report or a list. Whole numbers

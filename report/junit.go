@@ -118,14 +118,7 @@ func junitCaseOf(rep kspec.Report, id kspec.ObjectID, src kspec.Source, what str
 func junitText(f kspec.Finding, now time.Time) string {
 	var b strings.Builder
 	for _, d := range f.Fields {
-		was, is := valuesOf(d)
-		if d.Desired == nil {
-			was = "(not in Git)"
-		}
-		if d.Live == nil {
-			is = "(gone)"
-		}
-		fmt.Fprintf(&b, "\n%s: %s -> %s", clean(pathOf(d)), was, is)
+		b.WriteString("\n" + change(d))
 		if by := who(d, now); by != "" {
 			b.WriteString(", " + by)
 		}

@@ -147,14 +147,7 @@ func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
 	b.WriteString("\n**Could not be looked at**\n\n")
 	lines := listing{b: b, left: markdownList}
 	for _, u := range unknown {
-		name := u.Object.String()
-		if u.Object == (kspec.ObjectID{}) {
-			name = place(u.Source)
-		}
-		if strings.TrimSpace(name) == "" {
-			name = "the target"
-		}
-		lines.add("- " + code(name) + ": " + escape(u.Reason) + "\n")
+		lines.add("- " + code(nameOf(u)) + ": " + escape(u.Reason) + "\n")
 	}
 	lines.end()
 }

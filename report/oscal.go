@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -14,8 +15,10 @@ import (
 )
 
 // This file writes OSCAL assessment results 1.1.3, NIST's format for audits:
-// an observation for each finding, and for each control that findings break
-// one statement that it is not satisfied. Equal reports give equal UUIDs.
+// an observation for each finding and for what could not be looked at, and a
+// finding for each control that checks judge or findings break. Equal reports
+// give equal UUIDs. Texts are clean throughout, for the schema wants them on
+// one line.
 
 const oscalVersion = "1.1.3"
 
@@ -47,9 +50,14 @@ type oscalBackMatter struct {
 }
 
 type oscalResource struct {
-	UUID  string      `json:"uuid"`
-	Title string      `json:"title"`
-	Links []oscalHref `json:"rlinks"`
+	UUID     string        `json:"uuid"`
+	Title    string        `json:"title"`
+	Citation oscalCitation `json:"citation"`
+	Links    []oscalHref   `json:"rlinks,omitempty"`
+}
+
+type oscalCitation struct {
+	Text string `json:"text"`
 }
 
 type oscalResult struct {
@@ -63,6 +71,7 @@ type oscalResult struct {
 	Reviewed     oscalReviewed      `json:"reviewed-controls"`
 	Observations []oscalObservation `json:"observations,omitempty"`
 	Findings     []oscalFinding     `json:"findings,omitempty"`
+	Remarks      string             `json:"remarks,omitempty"`
 }
 
 type oscalProp struct {
@@ -82,11 +91,12 @@ type oscalItem struct {
 
 type oscalReviewed struct {
 	Selections []oscalSelection `json:"control-selections"`
+	Remarks    string           `json:"remarks,omitempty"`
 }
 
 type oscalSelection struct {
-	All     *struct{}      `json:"include-all,omitempty"`
-	Include []oscalControl `json:"include-controls,omitempty"`
+	Description string         `json:"description,omitempty"`
+	Include     []oscalControl `json:"include-controls,omitempty"`
 }
 
 type oscalControl struct {
@@ -94,15 +104,16 @@ type oscalControl struct {
 }
 
 type oscalObservation struct {
-	UUID        string         `json:"uuid"`
-	Title       string         `json:"title"`
-	Description string         `json:"description"`
-	Props       []oscalProp    `json:"props"`
-	Methods     []string       `json:"methods"`
-	Types       []string       `json:"types"`
-	Subjects    []oscalSubject `json:"subjects,omitempty"`
-	Collected   string         `json:"collected"`
-	Remarks     string         `json:"remarks,omitempty"`
+	UUID        string          `json:"uuid"`
+	Title       string          `json:"title"`
+	Description string          `json:"description"`
+	Props       []oscalProp     `json:"props"`
+	Methods     []string        `json:"methods"`
+	Types       []string        `json:"types,omitempty"`
+	Subjects    []oscalSubject  `json:"subjects,omitempty"`
+	Evidence    []oscalEvidence `json:"relevant-evidence,omitempty"`
+	Collected   string          `json:"collected"`
+	Remarks     string          `json:"remarks,omitempty"`
 }
 
 type oscalSubject struct {
@@ -111,12 +122,16 @@ type oscalSubject struct {
 	Title string `json:"title"`
 }
 
+type oscalEvidence struct {
+	Description string `json:"description"`
+}
+
 type oscalFinding struct {
 	UUID        string         `json:"uuid"`
 	Title       string         `json:"title"`
 	Description string         `json:"description"`
 	Target      oscalTarget    `json:"target"`
-	Related     []oscalRelated `json:"related-observations"`
+	Related     []oscalRelated `json:"related-observations,omitempty"`
 }
 
 type oscalTarget struct {
@@ -126,100 +141,191 @@ type oscalTarget struct {
 }
 
 type oscalStatus struct {
-	State string `json:"state"`
+	State   string `json:"state"`
+	Reason  string `json:"reason"`
+	Remarks string `json:"remarks,omitempty"`
 }
 
 type oscalRelated struct {
 	UUID string `json:"observation-uuid"`
 }
 
-// writeOSCAL writes one document; each report is one of its results.
+// writeOSCAL writes one document; each report is one of its results. What was
+// assessed, the ClusterSpecs, stands in for the assessment plan.
 func writeOSCAL(reports []kspec.Report, _ Options) ([]byte, error) {
-	doc := oscalAssessment{Results: []oscalResult{}}
-	var last time.Time
-	var names []string
-	for _, rep := range reports {
-		names = append(names, rep.Target+"@"+rep.StartedAt.UTC().Format(time.RFC3339Nano))
-		if end := rep.StartedAt.Add(rep.Duration); end.After(last) {
-			last = end
-		}
-		doc.Results = append(doc.Results, oscalResultOf(rep))
-		doc.Back.Resources = append(doc.Back.Resources, oscalResource{
-			UUID: id5("plan", rep.Target), Title: "ClusterSpec " + rep.Target,
-			Links: []oscalHref{{"#" + rep.Target + "@" + rep.Revision.String()}},
-		})
-	}
 	if len(reports) == 0 {
 		return nil, fmt.Errorf("no report: OSCAL wants one result or more")
 	}
-	doc.UUID = id5("results", names...)
+	var doc oscalAssessment
+	var last time.Time
+	var names, keys, texts []string
+	var links []oscalHref
+	for _, rep := range reports {
+		doc.Results = append(doc.Results, oscalResultOf(rep))
+		names = append(names, clean(rep.Target))
+		keys = append(keys, rep.Target, stamp(rep.StartedAt))
+		at := place(rep.Source)
+		texts = append(texts, clean(rep.Target)+": "+cmp.Or(at, "ClusterSpec")+" at "+clean(rep.Revision.String()))
+		if at != "" {
+			links = append(links, oscalHref{gitPath(rep.Source.File)})
+		}
+		if end := rep.StartedAt.Add(rep.Duration); end.After(last) {
+			last = end
+		}
+	}
+	plan := oscalResource{
+		UUID: id5("plan", keys...), Title: "ClusterSpec " + strings.Join(names, ", "),
+		Citation: oscalCitation{strings.Join(texts, "; ")}, Links: links,
+	}
+	doc.UUID, doc.ImportAP, doc.Back.Resources = id5("results", keys...), oscalHref{"#" + plan.UUID}, []oscalResource{plan}
 	doc.Metadata = oscalMetadata{
 		Title: "kspec: " + strings.Join(names, ", "), LastModified: stamp(last), OscalVersion: oscalVersion,
-		Version: reports[0].Revision.String(),
+		Version: strings.TrimSpace(clean(reports[0].Revision.String())),
 	}
-	doc.ImportAP = oscalHref{"#" + doc.Back.Resources[0].UUID}
 	return marshal(oscalDoc{doc})
 }
 
 func oscalResultOf(rep kspec.Report) oscalResult {
 	r := oscalResult{
 		UUID:  id5("result", rep.Target, stamp(rep.StartedAt)),
-		Title: "ClusterSpec " + rep.Target, Description: verdict(rep) + ".",
+		Title: "ClusterSpec " + clean(rep.Target), Description: verdict(rep) + ".",
 		Start: stamp(rep.StartedAt), End: stamp(rep.StartedAt.Add(rep.Duration)),
 		Props: oscalProps(
 			"cluster", rep.Cluster, "revision", rep.Revision.String(), "complete", fmt.Sprint(rep.Complete()),
 			"objects", fmt.Sprint(rep.Coverage.Objects), "unknown", fmt.Sprint(len(rep.Unknown)),
 		),
+		Remarks: strings.Join(cleanAll(besides(rep)), "\n\n"),
 	}
-	items := map[kspec.ObjectID]bool{}
-	broken := map[string][]oscalRelated{}
+	var about []kspec.ObjectID
 	for i, f := range rep.Findings {
-		o := oscalObservationOf(rep, f, i)
-		r.Observations = append(r.Observations, o)
-		if !items[f.Object] {
-			items[f.Object] = true
-			if r.Local == nil {
-				r.Local = &oscalLocal{}
-			}
-			r.Local.Items = append(r.Local.Items, oscalItem{objectUUID(rep, f.Object), f.Object.String()})
-		}
-		for _, c := range f.Controls {
-			broken[c] = append(broken[c], oscalRelated{o.UUID})
-		}
+		r.Observations = append(r.Observations, oscalObservationOf(rep, f, i))
+		about = append(about, f.Object)
 	}
-	var selected []oscalControl
-	for _, c := range slices.Sorted(maps.Keys(broken)) {
-		_, control := splitControl(c)
-		selected = append(selected, oscalControl{oscalToken(control)})
-		r.Findings = append(r.Findings, oscalFinding{
-			UUID: id5("finding", rep.Target, stamp(rep.StartedAt), c), Title: c,
-			Description: fmt.Sprintf("%s broken: %s.", c, plural(len(broken[c]), "observation")),
-			Target:      oscalTarget{"objective-id", oscalToken(control), oscalStatus{"not-satisfied"}},
-			Related:     broken[c],
-		})
+	for i, u := range rep.Unknown {
+		r.Observations = append(r.Observations, oscalUnknown(rep, u, i))
+		about = append(about, u.Object)
 	}
-	r.Reviewed.Selections = []oscalSelection{{Include: slices.Compact(selected)}}
-	if len(selected) == 0 {
-		r.Reviewed.Selections = []oscalSelection{{All: &struct{}{}}}
-	}
+	r.Local = oscalInventory(rep, about)
+	r.Findings, r.Reviewed = oscalControls(rep, r.Observations)
 	return r
+}
+
+// oscalInventory lists the objects that observations are about, each once.
+func oscalInventory(rep kspec.Report, about []kspec.ObjectID) *oscalLocal {
+	seen := map[string]bool{}
+	var items []oscalItem
+	for _, id := range about {
+		if key := objectUUID(rep, id); !seen[key] && id != (kspec.ObjectID{}) {
+			seen[key] = true
+			items = append(items, oscalItem{key, clean(id.String())})
+		}
+	}
+	if items == nil {
+		return nil
+	}
+	return &oscalLocal{items}
 }
 
 func oscalObservationOf(rep kspec.Report, f kspec.Finding, i int) oscalObservation {
 	o := oscalObservation{
 		UUID:  id5("observation", rep.Target, stamp(rep.StartedAt), f.Fingerprint, fmt.Sprint(i)),
-		Title: string(f.Verdict) + ": " + f.Object.String(), Description: f.Message,
+		Title: string(f.Verdict) + ": " + clean(f.Object.String()), Description: clean(f.Message),
 		Methods: []string{"TEST"}, Types: []string{"finding"}, Collected: stamp(rep.StartedAt),
 		Props: oscalProps(
-			"verdict", string(f.Verdict), "severity", string(f.Severity), "type", string(f.Type),
+			"verdict", string(f.Verdict), "severity", string(f.Severity), "type", string(f.Type), "check", f.Check,
 			"fingerprint", f.Fingerprint, "source", place(f.Source), "hint", f.Hint,
 		),
-		Subjects: []oscalSubject{{objectUUID(rep, f.Object), "inventory-item", f.Object.String()}},
+		Subjects: oscalSubjects(rep, f.Object),
+	}
+	for _, d := range f.Fields {
+		o.Evidence = append(o.Evidence, oscalEvidence{change(d)})
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.Evidence)) {
+		o.Evidence = append(o.Evidence, oscalEvidence{clean(key) + ": " + show(f.Evidence[key])})
 	}
 	if f.WaivedBy != nil {
-		o.Remarks = "waived by the exemption " + *f.WaivedBy
+		o.Remarks = "waived by the exemption " + clean(*f.WaivedBy)
 	}
 	return o
+}
+
+func oscalUnknown(rep kspec.Report, u kspec.Unknown, i int) oscalObservation {
+	return oscalObservation{
+		UUID:  id5("unknown", rep.Target, stamp(rep.StartedAt), fmt.Sprint(i)),
+		Title: "Unknown: " + nameOf(u), Description: "Could not look: " + clean(u.Reason) + ".",
+		Methods: []string{"TEST"}, Collected: stamp(rep.StartedAt),
+		Props:    oscalProps("verdict", "Unknown", "source", place(u.Source)),
+		Subjects: oscalSubjects(rep, u.Object),
+	}
+}
+
+func oscalSubjects(rep kspec.Report, id kspec.ObjectID) []oscalSubject {
+	if id == (kspec.ObjectID{}) {
+		return nil
+	}
+	return []oscalSubject{{objectUUID(rep, id), "inventory-item", clean(id.String())}}
+}
+
+// oscalControls says of each control whether it is satisfied, and which were
+// reviewed, by framework.
+func oscalControls(rep kspec.Report, observations []oscalObservation) (findings []oscalFinding, reviewed oscalReviewed) {
+	related := map[string][]oscalRelated{}
+	for i, f := range rep.Findings {
+		for _, c := range f.Controls {
+			related[c] = append(related[c], oscalRelated{observations[i].UUID})
+		}
+	}
+	states, open := oscalStates(rep)
+	if len(open) > 0 {
+		reviewed.Remarks = "could not be judged: " + strings.Join(open, ", ")
+	}
+	last := ""
+	for _, c := range slices.Sorted(maps.Keys(states)) {
+		framework, control := splitControl(c)
+		if reviewed.Selections == nil || framework != last {
+			last = framework
+			reviewed.Selections = append(reviewed.Selections, oscalSelection{Description: clean(framework)})
+		}
+		selection := &reviewed.Selections[len(reviewed.Selections)-1]
+		selection.Include = append(selection.Include, oscalControl{oscalToken(control)})
+		findings = append(findings, oscalFinding{
+			UUID: id5("finding", rep.Target, stamp(rep.StartedAt), c), Title: clean(c),
+			Description: fmt.Sprintf("%s is %s: %s.", clean(c), states[c].State, plural(len(related[c]), "observation")),
+			Target:      oscalTarget{"objective-id", oscalToken(control), states[c]},
+			Related:     related[c],
+		})
+	}
+	if reviewed.Selections == nil {
+		reviewed.Selections = []oscalSelection{{Description: "no control is mapped to what was looked at, or none could be judged"}}
+	}
+	return findings, reviewed
+}
+
+// oscalStates judges controls by the checks that they name and by findings. One
+// that only waived findings break is not satisfied, but accepted; one that
+// could not be judged has no state, and is open.
+func oscalStates(rep kspec.Report) (states map[string]oscalStatus, open []string) {
+	states = map[string]oscalStatus{}
+	for _, f := range rep.Findings {
+		for _, c := range f.Controls {
+			if f.WaivedBy == nil {
+				states[c] = oscalStatus{State: "not-satisfied", Reason: "fail"}
+			} else if states[c].State == "" {
+				states[c] = oscalStatus{State: "not-satisfied", Reason: "other", Remarks: "every observation is waived by an exemption"}
+			}
+		}
+	}
+	for _, c := range rep.Controls {
+		name := c.Framework + "/" + c.ID
+		switch {
+		case states[name].State != "":
+		case c.Status == kspec.CheckPass:
+			states[name] = oscalStatus{State: "satisfied", Reason: "pass"}
+		default:
+			open = append(open, clean(name))
+		}
+	}
+	return states, open
 }
 
 // oscalProps makes properties of names and values, without those that have no

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validation"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -75,10 +74,7 @@ func writeReports(reports []kspec.Report, kinds reportKinds) ([]byte, error) {
 	var b bytes.Buffer
 	for _, rep := range reports {
 		for _, doc := range policyReportsOf(rep, kinds) {
-			text, err := marshal(doc)
-			if err == nil {
-				text, err = yaml.JSONToYAML(text)
-			}
+			text, err := marshalYAML(doc)
 			if err != nil {
 				return nil, err
 			}
@@ -146,8 +142,7 @@ func policyResultOf(f kspec.Finding) policyResult {
 		}
 	}
 	for i, d := range f.Fields {
-		was, is := valuesOf(d)
-		r.Properties[fmt.Sprintf("field%d", i+1)] = fmt.Sprintf("%s: %s -> %s", pathOf(d), was, is)
+		r.Properties[fmt.Sprintf("field%d", i+1)] = change(d)
 	}
 	return r
 }

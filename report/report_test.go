@@ -14,7 +14,6 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/report"
@@ -344,23 +343,6 @@ func TestNoReportsIsAnEmptyList(t *testing.T) {
 	got, err := report.Parse([]byte(write(t, "json", report.Options{})))
 	if err != nil || len(got) != 0 {
 		t.Errorf("got %d reports and error %v, want none", len(got), err)
-	}
-}
-
-func TestYAMLSaysTheSameAsJSON(t *testing.T) {
-	got, err := yaml.YAMLToJSON([]byte(write(t, "yaml", report.Options{}, drifted())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want, have any
-	if err := errors.Join(
-		json.Unmarshal([]byte(write(t, "json", report.Options{}, drifted())), &want),
-		json.Unmarshal(got, &have),
-	); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, have); diff != "" {
-		t.Errorf("YAML differs from JSON:\n%s", diff)
 	}
 }
 

@@ -220,8 +220,7 @@ func sarifLevel(s kspec.Severity) string {
 func sarifLocations(id kspec.ObjectID, src kspec.Source) []sarifLocation {
 	var at sarifLocation
 	if src.File != "" {
-		path := url.URL{Path: src.File}
-		at.PhysicalLocation = &sarifPhysical{ArtifactLocation: sarifArtifact{strings.TrimPrefix(path.EscapedPath(), "./"), "%SRCROOT%"}}
+		at.PhysicalLocation = &sarifPhysical{ArtifactLocation: sarifArtifact{gitPath(src.File), "%SRCROOT%"}}
 		if src.Line > 0 {
 			at.PhysicalLocation.Region = &sarifRegion{src.Line}
 		}
@@ -233,6 +232,12 @@ func sarifLocations(id kspec.ObjectID, src kspec.Source) []sarifLocation {
 		return nil
 	}
 	return []sarifLocation{at}
+}
+
+// gitPath returns a file of the config repo as a relative reference.
+func gitPath(file string) string {
+	path := url.URL{Path: file}
+	return strings.TrimPrefix(path.EscapedPath(), "./")
 }
 
 // taxonomies lists the controls that findings break, by framework.

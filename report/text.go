@@ -201,15 +201,11 @@ func (p *painter) unknown(unknown []kspec.Unknown) {
 	p.line(0, "")
 	p.line(0, p.paint(yellow, "Could not look at "+plural(len(unknown), "thing")+":"))
 	for _, u := range unknown {
-		name := clean(u.Object.String())
-		at := place(u.Source)
-		if u.Object == (kspec.ObjectID{}) {
-			name, at = at, ""
+		at := ""
+		if u.Object != (kspec.ObjectID{}) {
+			at = place(u.Source)
 		}
-		if name == "" {
-			name = "the target"
-		}
-		p.line(2, p.paint(yellow, "? "), name, ": ", clean(u.Reason), "  ", p.paint(dim, at))
+		p.line(2, p.paint(yellow, "? "), nameOf(u), ": ", clean(u.Reason), "  ", p.paint(dim, at))
 	}
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -150,6 +151,26 @@ func headline(f kspec.Finding) string {
 	default:
 		return f.Message
 	}
+}
+
+// change tells a difference in one line.
+func change(d kspec.Field) string {
+	was, is := valuesOf(d)
+	if d.Desired == nil {
+		was = "(not in Git)"
+	}
+	if d.Live == nil {
+		is = "(gone)"
+	}
+	return clean(pathOf(d)) + ": " + was + " -> " + is
+}
+
+// nameOf names what could not be looked at: an object, a place in Git, or all.
+func nameOf(u kspec.Unknown) string {
+	if u.Object != (kspec.ObjectID{}) {
+		return clean(u.Object.String())
+	}
+	return cmp.Or(place(u.Source), "the target")
 }
 
 func cleanAll(lines []string) []string {

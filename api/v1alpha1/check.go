@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -81,7 +82,7 @@ func (c *checker) object(n *yaml.Node, s *schema, path string, depth int) any {
 			property = s.Additional.schema
 		}
 		if property == nil {
-			c.fail(key, at, "unknown field%s", didYouMean(key.Value, slices.Sorted(maps.Keys(s.Properties))))
+			c.fail(key, at, "unknown field%s", cmp.Or(missing(at), didYouMean(key.Value, slices.Sorted(maps.Keys(s.Properties)))))
 			continue
 		}
 		value := c.value(v, property, at, depth+1)
@@ -101,6 +102,19 @@ func (c *checker) object(n *yaml.Node, s *schema, path string, depth int) any {
 		}
 	}
 	return out
+}
+
+// missing says why there is no field that people of kspec v0.3 look for.
+func missing(path string) string {
+	switch path {
+	case "spec.webhooks":
+		return ": kspec has no webhook of its own, the API server enforces the policies that enforcement delivers"
+	case "spec.enforcement.autoRemediate":
+		return ": remediation.mode says what is done about drift"
+	case "spec.insecureSkipTLSVerify":
+		return ": the API server is always verified, give its authority as caData"
+	}
+	return ""
 }
 
 // pairs yields the keys and values of a map and refuses keys that stand twice
@@ -167,12 +181,12 @@ func (c *checker) integer(n *yaml.Node, s *schema, path string) any {
 	return v
 }
 
+// text returns nil for a text that is refused.
 func (c *checker) text(n *yaml.Node, s *schema, path string) any {
-	v := n.Value
+	v, before := n.Value, len(c.errs)
 	switch {
 	case !utf8.ValidString(v):
 		c.fail(n, path, "not UTF-8")
-		return nil
 	case len(s.Enum) > 0 && !slices.Contains(s.Enum, v):
 		c.fail(n, path, "%q is not one of %s%s", v, strings.Join(s.Enum, ", "), didYouMean(v, s.Enum))
 	case len(v) < s.MinLength:
@@ -193,6 +207,9 @@ func (c *checker) text(n *yaml.Node, s *schema, path string) any {
 		if _, err := base64.StdEncoding.DecodeString(v); err != nil {
 			c.fail(n, path, "not base64")
 		}
+	}
+	if len(c.errs) > before {
+		return nil
 	}
 	return v
 }

@@ -251,12 +251,11 @@ func (p part) object(file string, n *yaml.Node, object Object, kind string) (*Do
 	}
 	value := c.value(n, schemaOf()[strings.ToLower(kind)+"-"+version+".json"], "", 0)
 	doc := &Document{Object: object, Source: kspec.Source{File: file, Line: n.Line + p.offset}, lines: c.lines}
-	if len(c.errs) == 0 {
-		if err := fill(object, value, kind); err != nil {
-			c.fail(n, "", "%v", err)
-		} else {
-			c.errs = doc.validate()
-		}
+	switch err := fill(object, value, kind); {
+	case err == nil:
+		c.errs = append(c.errs, besides(c.errs, doc.validate(), kind)...)
+	case len(c.errs) == 0:
+		c.fail(n, "", "%v", err)
 	}
 	if len(c.errs) == 0 {
 		return doc, nil
@@ -270,6 +269,25 @@ func (p part) object(file string, n *yaml.Node, object Object, kind string) (*Do
 		errs[0] = kspec.WithHint(errs[0], migrateHint)
 	}
 	return nil, errs
+}
+
+// besides returns the mistakes in what a document says that do not come of those
+// in its form: of a ClusterSpec those in other sections, of others none.
+func besides(form, mistakes []*FieldError, kind string) []*FieldError {
+	section := func(e *FieldError) string {
+		steps := strings.SplitN(e.Path, ".", 3)
+		if kind != specKind || len(steps) < 2 {
+			return ""
+		}
+		name, _, _ := strings.Cut(steps[1], "[")
+		if name == "manifests" {
+			return "delivery" // each must suit the other
+		}
+		return name
+	}
+	return slices.DeleteFunc(mistakes, func(e *FieldError) bool {
+		return slices.ContainsFunc(form, func(f *FieldError) bool { return section(f) == section(e) })
+	})
 }
 
 func fill(object Object, value any, kind string) error {

@@ -214,7 +214,7 @@ func TestDecodeValidates(t *testing.T) {
 			"{manifests: [{path: a//b}]}":                      `spec.manifests[0].path: "a//b": write "a/b"`,
 			"{manifests: [{path: a/.GIT/hooks}]}":              `spec.manifests[0].path: "a/.GIT/hooks" is Git's own`,
 			"{manifests: [{path: \"a\\nb\"}]}":                 `spec.manifests[0].path: "a\nb" holds a control character`,
-			"{manifests: [{path: a, namespace: A}]}":           `spec.manifests[0].namespace: "A" is not a namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+			"{manifests: [{path: a, namespace: A}]}":           `spec.manifests[0].namespace: "A" is not a namespace: want at most 63 lower-case letters, digits and -, such as shop-eu`,
 			"{delivery: {path: policies}}":                     "",
 			"{delivery: {path: ../x}}":                         `spec.delivery.path: "../x" has a .. and may leave the repo`,
 			"{delivery: {path: .}}":                            `spec.delivery.path: the root of the repo cannot be it: kspec removes what it did not render there`,

@@ -47,6 +47,10 @@ func (v *validator) policies(s *ClusterSpecSpec) {
 
 func (v *validator) exemption(at string, e PolicyExemption) {
 	const star = "* is no name: name what is exempt"
+	blank := func(text string) bool { return strings.TrimSpace(text) == "" }
+	v.checkf(blank(e.Reason), at+".reason", "required, but empty")
+	v.checkf(blank(e.Approver), at+".approver", "required, but empty")
+	v.checkf(len(e.Namespaces)+len(e.Resources) == 0, at, "selects nothing: name the namespaces or the resources that are exempt")
 	for i, name := range e.Namespaces {
 		path := fmt.Sprintf("%s.namespaces[%d]", at, i)
 		v.checkf(strings.Contains(name, "*"), path, star)
@@ -60,6 +64,8 @@ func (v *validator) exemption(at string, e PolicyExemption) {
 		for field, value := range map[string]string{"kind": r.Kind, "name": r.Name, "namespace": r.Namespace} {
 			v.checkf(strings.Contains(value, "*"), path+"."+field, star)
 		}
+		anyLabels := r.LabelSelector == nil || len(r.LabelSelector.MatchLabels)+len(r.LabelSelector.MatchExpressions) == 0
+		v.checkf(r.Kind+r.Name+r.Namespace == "" && anyLabels, path, "selects nothing: name what is exempt, or leave resources out for all of the namespaces")
 		v.selector(path+".labelSelector", r.LabelSelector)
 	}
 }

@@ -65,7 +65,7 @@ func TestPolicyFieldsNameTheMistake(t *testing.T) {
 			`f.yaml:6: spec.policyExemptions[0].expiresAt: required, but absent`,
 			`f.yaml:6: spec.policyExemptions[0].reason: required, but absent`,
 		}},
-		{"two exemptions of one name", exempt("namespaces: [x]") + "  - {name: a, reason: r, approver: o, expiresAt: 2030-01-01T00:00:00Z}\n", []string{
+		{"two exemptions of one name", exempt("namespaces: [x]") + "  - {name: a, reason: r, approver: o, expiresAt: 2030-01-01T00:00:00Z, namespaces: [web]}\n", []string{
 			`f.yaml:7: spec.policyExemptions[1].name: another exemption is named "a"`,
 		}},
 		{"exemption of everything", exempt(`namespaces: ["*"], resources: [{name: "web-*"}]`), []string{
@@ -73,7 +73,30 @@ func TestPolicyFieldsNameTheMistake(t *testing.T) {
 			`f.yaml:6: spec.policyExemptions[0].resources[0].name: * is no name: name what is exempt`,
 		}},
 		{"exemption of a namespace that cannot be", exempt(`namespaces: [Web]`), []string{
-			`f.yaml:6: spec.policyExemptions[0].namespaces[0]: "Web" is not a namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+			`f.yaml:6: spec.policyExemptions[0].namespaces[0]: "Web" is not a namespace: want at most 63 lower-case letters, digits and -, such as shop-eu`,
+		}},
+		{"exemption of nothing", exempt("namespaces: [], resources: []"), []string{
+			`f.yaml:6: spec.policyExemptions[0]: selects nothing: name the namespaces or the resources that are exempt`,
+		}},
+		{"exemption of any resource", exempt("namespaces: [a], resources: [{kind: Pod}, {labelSelector: {}}]"), []string{
+			`f.yaml:6: spec.policyExemptions[0].resources[1]: selects nothing: name what is exempt, or leave resources out for all of the namespaces`,
+		}},
+		{"exemption for no reason, by nobody", strings.NewReplacer("reason: r", "reason: ' '", "approver: o", `approver: "\t"`).Replace(exempt("namespaces: [a]")), []string{
+			`f.yaml:6: spec.policyExemptions[0].approver: required, but empty`,
+			`f.yaml:6: spec.policyExemptions[0].reason: required, but empty`,
+		}},
+		{"fields of v0.3", "  webhooks: {enabled: true}\n  enforcement: {autoRemediate: true}\n", []string{
+			`f.yaml:5: spec.webhooks: unknown field: kspec has no webhook of its own, the API server enforces the policies that enforcement delivers`,
+			`f.yaml:6: spec.enforcement.autoRemediate: unknown field: remediation.mode says what is done about drift`,
+		}},
+		{"mistakes of every kind at once", "  interval: soon\n  kubernetes: {minVersion: latest, minVersoin: a}\n  network: {disallowedPorts: [0]}\n" +
+			exempt("namespaces: ['*']") + times("timezone: Mars/Phobos, schedul: x") + "  delivery: {engine: fluxcd}\n  manifests: [{path: ../a, ref: {name: a}}]\n", []string{
+			`f.yaml:5: spec.interval: duration "soon": want a number with a unit, such as 90s, 5m, 4h or 7d`,
+			`f.yaml:6: spec.kubernetes.minVersoin: unknown field (did you mean "minVersion"?)`,
+			`f.yaml:7: spec.network.disallowedPorts[0]: 0 is no port: want 1 to 65535`,
+			`f.yaml:9: spec.policyExemptions[0].namespaces[0]: * is no name: name what is exempt`,
+			`f.yaml:10: spec.timeBasedActivation.schedul: unknown field (did you mean "schedule"?)`,
+			`f.yaml:11: spec.delivery.engine: "fluxcd" is not one of flux, argocd, none (did you mean "flux"?)`,
 		}},
 		{"field of another kind of selector", exempt(`resources: [{labels: {a: b}}]`), []string{
 			`f.yaml:6: spec.policyExemptions[0].resources[0].labels: unknown field`,

@@ -34,8 +34,10 @@ func (v *validator) requirements(s *ClusterSpecSpec) {
 	v.access("spec.rbac.minimumRules", s.RBAC.MinimumRules)
 	v.access("spec.rbac.forbiddenRules", s.RBAC.ForbiddenRules)
 	for i, d := range s.Admission.Required {
-		_, err := regexp.Compile(d.NamePattern)
-		v.check(fmt.Sprintf("spec.admission.required[%d].namePattern", i), err)
+		if _, err := regexp.Compile(d.NamePattern); err != nil {
+			v.checkf(true, fmt.Sprintf("spec.admission.required[%d].namePattern", i), "%q is no regular expression: %s",
+				d.NamePattern, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		}
 	}
 	for i, name := range s.Observability.Metrics.Providers {
 		v.checkf(strings.TrimSpace(name) == "", fmt.Sprintf("spec.observability.metrics.providers[%d]", i), "empty")

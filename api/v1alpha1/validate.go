@@ -260,7 +260,7 @@ func (v *validator) names(at, namespace string) {
 		return
 	}
 	wrong := validation.IsDNS1123Label(namespace)
-	v.checkf(len(wrong) > 0, at, "%q is not a namespace: %s", namespace, strings.Join(wrong, "; "))
+	v.checkf(len(wrong) > 0, at, "%q is not a namespace: want at most 63 lower-case letters, digits and -, such as shop-eu", namespace)
 }
 
 // checkPath accepts a folder of the repo: relative, clean and inside.

@@ -5,12 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
 )
@@ -58,86 +54,8 @@ func parameter(p v1alpha1.Parameter, given map[string]any, name string) (value, 
 	default:
 		return value{}, fmt.Errorf("no value is given, and the template has no default")
 	}
-	v, err := typed(p.Type, raw)
-	if err != nil {
-		return value{}, err
-	}
-	return v, allowed(p, v)
-}
-
-// allowed checks a value against the list.
-func allowed(p v1alpha1.Parameter, v value) error {
-	var names []string
-	for _, a := range p.Allowed {
-		data, err := plainJSON(a.Raw)
-		if err != nil {
-			return fmt.Errorf("allowed: %w", err)
-		}
-		if reflect.DeepEqual(data, v.data) {
-			return nil
-		}
-		names = append(names, literal(data))
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s is not allowed: want %s", literal(v.data), strings.Join(names, ", "))
-}
-
-// typed reads a value as the type that the template declares. Nothing is
-// converted: the text "true" is not a bool.
-func typed(typ string, raw any) (value, error) {
-	text, err := json.Marshal(raw)
-	if err != nil {
-		return value{}, err
-	}
-	data, err := plainJSON(text)
-	if err != nil {
-		return value{}, err
-	}
-	wrong := fmt.Errorf("%s is not of type %s", literal(data), typ)
-	switch typ {
-	case "string":
-		_, ok := data.(string)
-		return value{typ, data}, unless(ok, wrong)
-	case "bool":
-		_, ok := data.(bool)
-		return value{typ, data}, unless(ok, wrong)
-	case "int":
-		_, ok := data.(int64)
-		return value{typ, data}, unless(ok, wrong)
-	case "quantity":
-		if n, ok := data.(int64); ok {
-			data = strconv.FormatInt(n, 10)
-		}
-		s, _ := data.(string)
-		_, err := resource.ParseQuantity(s)
-		return value{typ, data}, unless(err == nil, wrong)
-	case "duration":
-		s, ok := data.(string)
-		_, err := v1alpha1.ParseDuration(s)
-		return value{typ, data}, unless(ok && err == nil, wrong)
-	case "array":
-		list, ok := data.([]any)
-		return value{typ, data}, unless(ok && !slices.ContainsFunc(list, composite), wrong)
-	default:
-		return value{}, fmt.Errorf("the template gives it the unknown type %q", typ)
-	}
-}
-
-func unless(ok bool, err error) error {
-	if ok {
-		return nil
-	}
-	return err
-}
-
-func composite(v any) bool {
-	switch v.(type) {
-	case map[string]any, []any, nil:
-		return true
-	}
-	return false
+	data, err := p.Value(raw)
+	return value{p.Type, data}, err
 }
 
 // plainJSON decodes JSON with int64 for whole numbers.

@@ -15,12 +15,7 @@ func (v *validator) policyTemplate(s *PolicyTemplateSpec) {
 	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
 		p, at := s.Parameters[name], join("spec.parameters", name)
 		v.checkf(!parameterName.MatchString(name), at, "a parameter is named by letters, digits and _")
-		if p.Default != nil {
-			v.check(at+".default", p.accepts(*p.Default))
-		}
-		for i, value := range p.Allowed {
-			v.check(fmt.Sprintf("%s.allowed[%d]", at, i), checkType(p.Type, value))
-		}
+		p.check(v, at)
 	}
 	names := map[string]int{}
 	for i, r := range s.Rules {
@@ -36,7 +31,7 @@ func (v *validator) policyTemplate(s *PolicyTemplateSpec) {
 }
 
 // subject is pods, or group/resource.
-var subject = regexp.MustCompile(`^(pods|[a-z0-9.-]+/[a-z]+)$`)
+var subject = regexp.MustCompile(`^(pods|[a-z0-9.-]+/[a-z]([-a-z0-9]*[a-z0-9])?)$`)
 
 func (v *validator) rule(at string, r TemplateRule) {
 	wrong := validation.IsDNS1123Subdomain(r.Name)

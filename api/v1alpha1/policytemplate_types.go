@@ -90,6 +90,10 @@ type Parameter struct {
 	// description is for people.
 	// +optional
 	Description string `json:"description,omitempty"`
+	// required says that a value must be given. It goes without saying: a
+	// parameter is required when it has no default, and not when it has one.
+	// +optional
+	Required *bool `json:"required,omitempty"`
 	// default is the value when none is given; without it one must be given.
 	// +optional
 	Default *apiextensionsv1.JSON `json:"default,omitempty"`

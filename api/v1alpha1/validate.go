@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	"cmp"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,8 +16,6 @@ import (
 	"time"
 	"unicode"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/cloudcwfranck/kspec"
@@ -421,47 +418,4 @@ func checkOneOf(what, got string, known []string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is no %s, there are: %s%s", got, what, strings.Join(known, ", "), didYouMean(got, known))
-}
-
-// accepts checks that a value has the type of the parameter and is allowed.
-func (p Parameter) accepts(value apiextensionsv1.JSON) error {
-	if err := checkType(p.Type, value); err != nil {
-		return err
-	}
-	same := func(a apiextensionsv1.JSON) bool { return string(a.Raw) == string(value.Raw) }
-	if len(p.Allowed) > 0 && !slices.ContainsFunc(p.Allowed, same) {
-		return fmt.Errorf("%s is not one of allowed", value.Raw)
-	}
-	return nil
-}
-
-func checkType(typ string, value apiextensionsv1.JSON) error {
-	var v any
-	if err := json.Unmarshal(value.Raw, &v); err != nil {
-		return err
-	}
-	text, isText := v.(string)
-	ok := false
-	switch typ {
-	case "string":
-		ok = isText
-	case "int":
-		n, isNumber := v.(float64)
-		ok = isNumber && n == float64(int64(n))
-	case "bool":
-		_, ok = v.(bool)
-	case "array":
-		_, ok = v.([]any)
-	case "duration":
-		_, err := ParseDuration(text)
-		ok = isText && err == nil
-	case "quantity":
-		_, isNumber := v.(float64)
-		_, err := resource.ParseQuantity(strings.Trim(string(value.Raw), `"`))
-		ok = (isText || isNumber) && err == nil
-	}
-	if !ok {
-		return fmt.Errorf("%s is not of type %s", value.Raw, typ)
-	}
-	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +62,7 @@ type plan struct {
 	parents map[string][]entryOf
 	// anchors say for a patch or an entry of replicas to which atom it belongs.
 	anchors map[anchored]int
-	parts   map[string][]string // of files that are divided
+	parts   map[string][]string // texts of files that are divided
 }
 
 // anchored is an entry of a list of a kustomization.
@@ -96,7 +95,7 @@ func because(k *kustomization, field, text string) error {
 func (s *scanner) divide(file string) (plan, error) {
 	p := &planner{
 		scanner: s, below: map[string][]int{}, sets: map[string]map[int]bool{}, names: map[string][]int{},
-		plan: plan{parents: map[string][]entryOf{}, anchors: map[anchored]int{}, parts: map[string][]string{}},
+		plan: plan{parents: map[string][]entryOf{}, anchors: map[anchored]int{}, parts: s.parts},
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.found)) {
 		if err := oneByOne(s.found[name]); err != nil {
@@ -208,47 +207,17 @@ func (p *planner) collect(file string, first map[string]int) []int {
 	return atoms
 }
 
-// separator is what Kustomize divides files at.
-var separator = regexp.MustCompile(`\n---[ \t]*(?:#.*)?\n`)
-
-// atomsOf divides a file into its documents, if there is no doubt about how
-// Kustomize divides it.
+// atomsOf divides a file into its documents, if that can be done.
 func (p *planner) atomsOf(name string) []atom {
 	docs := p.docs[name]
-	all := []atom{{file: name, part: -1, docs: docs}}
-	data := strings.ReplaceAll(string(p.v.files[name]), "\r\n", "\n")
-	if len(docs) < 2 || strings.HasPrefix(data, "%") || strings.Contains(data, "\n%") {
-		return all
+	if len(p.plan.parts[name]) < 2 {
+		return []atom{{file: name, part: -1, docs: docs}}
 	}
-	var parts []string
-	texts := separator.Split(data, -1)
-	for i, text := range texts {
-		if i < len(texts)-1 {
-			text += "\n" // as Kustomize does: it may end a text
-		}
-		own, err := parse(name, []byte(text), p.v.lim)
-		if err == nil {
-			own, err = flatten(name, own)
-		}
-		if err != nil || len(own) > 1 {
-			return all
-		}
-		if len(own) == 1 {
-			if n := len(parts); n >= len(docs) || nameOf(own[0].node) != nameOf(docs[n].node) {
-				return all
-			}
-			parts = append(parts, text)
-		}
-	}
-	if len(parts) != len(docs) {
-		return all
-	}
-	p.parts[name] = parts
-	all = nil
+	atoms := make([]atom, len(docs))
 	for i := range docs {
-		all = append(all, atom{file: name, part: i, docs: docs[i : i+1]})
+		atoms[i] = atom{file: name, part: i, docs: docs[i : i+1]}
 	}
-	return all
+	return atoms
 }
 
 // tie puts atoms into the same chunk.

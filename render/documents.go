@@ -67,6 +67,38 @@ func parse(file string, data []byte, lim Limits) ([]document, error) {
 	}
 }
 
+// separator is what Kustomize divides files at.
+var separator = regexp.MustCompile(`\n---[ \t]*(?:#.*)?\n`)
+
+// divided returns the documents of a file and the text of each; false if there
+// is doubt about how Kustomize divides it, or something wrong with it.
+func divided(file string, data []byte, lim Limits) (docs []document, parts []string, ok bool) {
+	all := strings.ReplaceAll(string(data), "\r\n", "\n")
+	if strings.HasPrefix(all, "%") || strings.Contains(all, "\n%") {
+		return nil, nil, false
+	}
+	texts := separator.Split(all, -1)
+	line := 0
+	for i, text := range texts {
+		if i < len(texts)-1 {
+			text += "\n" // as Kustomize does: it may end a text
+		}
+		own, err := parse(file, []byte(text), lim)
+		if err == nil {
+			own, err = flatten(file, own)
+		}
+		if err != nil || len(own) > 1 {
+			return nil, nil, false
+		}
+		if len(own) == 1 {
+			own[0].line += line
+			docs, parts = append(docs, own[0]), append(parts, text)
+		}
+		line += strings.Count(text, "\n") + 1
+	}
+	return docs, parts, true
+}
+
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // syntaxError moves the line of a YAML error to where kspec shows lines.

@@ -290,19 +290,14 @@ func (s *scanner) collect(m resmap.ResMap, keep, marked bool) ([]built, error) {
 	var all []built
 	var size int64
 	for i, r := range m.Resources() {
-		data, err := r.MarshalJSON()
+		u, length, err := decodeResource(r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.CurId(), err)
 		}
-		size += int64(len(data))
-		if err := within("OutputBytes", size, s.v.lim.OutputBytes); err != nil {
-			return nil, err
+		if size += length; size > s.v.lim.OutputBytes {
+			return nil, within("OutputBytes", size, s.v.lim.OutputBytes)
 		}
-		u, err := decodeObject(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.CurId(), err)
-		}
-		all = append(all, built{u, origins[i], int64(len(data))})
+		all = append(all, built{u, origins[i], length})
 	}
 	return all, within("Objects", len(all), s.v.lim.Objects)
 }

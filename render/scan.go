@@ -34,7 +34,9 @@ type scanner struct {
 	// objects counts what each folder gives, in terms of documents.
 	objects map[string]int
 	docs    map[string][]document
-	found   map[string]*kustomization
+	// parts are the texts of docs, where they can be told apart.
+	parts map[string][]string
+	found map[string]*kustomization
 	// index holds docs by kind and name.
 	index map[string]map[[2]string][]document
 	// annotated is what touchesAnnotations found, once it looked.
@@ -59,7 +61,7 @@ type kustomization struct {
 }
 
 func newScanner(v *view) *scanner {
-	return &scanner{v: v, objects: map[string]int{}, docs: map[string][]document{}, found: map[string]*kustomization{}, index: map[string]map[[2]string][]document{}}
+	return &scanner{v: v, objects: map[string]int{}, docs: map[string][]document{}, parts: map[string][]string{}, found: map[string]*kustomization{}, index: map[string]map[[2]string][]document{}}
 }
 
 // line returns where an entry of a field stands.
@@ -268,15 +270,16 @@ func (s *scanner) documents(name string) ([]document, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, err := parse(name, data, s.v.lim)
-	if err != nil {
-		return nil, err
+	docs, parts, ok := divided(name, data, s.v.lim)
+	if !ok {
+		if docs, err = parse(name, data, s.v.lim); err != nil {
+			return nil, err
+		}
+		if docs, err = flatten(name, docs); err != nil {
+			return nil, err
+		}
 	}
-	docs, err = flatten(name, docs)
-	if err != nil {
-		return nil, err
-	}
-	s.docs[name] = docs
+	s.docs[name], s.parts[name] = docs, parts
 	return docs, nil
 }
 

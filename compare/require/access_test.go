@@ -61,6 +61,28 @@ func TestForbiddenRules(t *testing.T) {
 		{"by name, and for all by another rule", reads, clusterRole("r", "{apiGroups: [''], resources: [secrets], resourceNames: [a], verbs: [get]}, {apiGroups: [''], resources: [secrets], verbs: [list]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
 			"high ClusterRole.rbac.authorization.k8s.io r: grants list on secrets, which rbac.forbiddenRules forbids",
 		}},
+		{"all verbs by name are all", everything, clusterRole("r", "{apiGroups: ['*'], resources: ['*'], verbs: [create, delete, deletecollection]}, {apiGroups: ['*'], resources: ['*'], verbs: [get, list, patch, update, watch]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants * on *.*, which rbac.forbiddenRules forbids",
+		}},
+		{"most verbs are not all", everything, clusterRole("r", "{apiGroups: ['*'], resources: ['*'], verbs: [create, delete, get, list, patch, update, watch]}") + bind("ClusterRoleBinding", "b", ref, bob), nil},
+		{"a resource of any group", forbid("{apiGroup: '*', resource: secrets, verbs: [get]}"), clusterRole("r", secrets) + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants get on secrets.*, which rbac.forbiddenRules forbids",
+		}},
+		{"another resource of any group", forbid("{apiGroup: '*', resource: pods, verbs: [get]}"), clusterRole("r", secrets) + bind("ClusterRoleBinding", "b", ref, bob), nil},
+		{"any subresource", forbid("{apiGroup: '', resource: pods/*, verbs: [create]}"), clusterRole("r", "{apiGroups: [''], resources: [pods/exec], verbs: [create]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants create on pods/*, which rbac.forbiddenRules forbids",
+		}},
+		{"any subresource is not the resource", forbid("{apiGroup: '', resource: pods/*, verbs: [create]}"), clusterRole("r", "{apiGroups: [''], resources: [pods, services/proxy], verbs: [create]}"), nil},
+		{"a subresource of any resource", forbid("{apiGroup: apps, resource: '*/scale', verbs: [patch]}"), clusterRole("r", "{apiGroups: [apps], resources: [deployments/scale], verbs: ['*']}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants patch on */scale.apps, which rbac.forbiddenRules forbids",
+		}},
+		{"a wildcard that RBAC does not know", forbid("{apiGroup: '', resource: pods/exec, verbs: [create]}"), clusterRole("r", "{apiGroups: [''], resources: ['pods/*'], verbs: ['*']}"), nil},
+		{"a role that others make up", everything, "---\n{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: r}, aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}, rules: [" + all + "]}\n" + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants * on *.*, which rbac.forbiddenRules forbids",
+		}},
+		{"what anybody may", reads, clusterRole("r", secrets) + bind("ClusterRoleBinding", "b", ref, "{kind: Group, name: 'system:unauthenticated'}"), []string{
+			"high ClusterRole.rbac.authorization.k8s.io r: grants get on secrets, which rbac.forbiddenRules forbids",
+		}},
 		{"URLs are no resources", everything, clusterRole("r", "{nonResourceURLs: ['*'], verbs: ['*']}"), nil},
 		{"cluster-admin of system:masters", everything, clusterRole("cluster-admin", all) + bind("ClusterRoleBinding", "cluster-admin", "kind: ClusterRole, name: cluster-admin", "{kind: Group, name: 'system:masters'}"), nil},
 		{"cluster-admin of a person", everything, clusterRole("cluster-admin", all) + bind("ClusterRoleBinding", "b", "kind: ClusterRole, name: cluster-admin", bob), []string{
@@ -119,6 +141,9 @@ func TestMinimumRules(t *testing.T) {
 		{"granted to nobody", spec, clusterRole("r", all), missing},
 		{"granted by Kubernetes", spec, clusterRole("cluster-admin", all) + bind("ClusterRoleBinding", "b", "kind: ClusterRole, name: cluster-admin", bob), missing},
 		{"nothing", spec, "", missing},
+		{"a subresource is asked, and another granted", "{rbac: {minimumRules: [{apiGroup: apps, resource: '*/scale', verbs: [get]}]}}", clusterRole("r", "{apiGroups: [apps], resources: [deployments/scale], verbs: [get]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
+			"medium ClusterSpec.kspec.io prod: nobody is granted get on */scale.apps by a role that does not come with Kubernetes",
+		}},
 		{"all is asked, and much is granted", "{rbac: {minimumRules: [{apiGroup: '*', resource: '*', verbs: ['*']}]}}", clusterRole("r", "{apiGroups: ['*'], resources: ['*'], verbs: [get]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
 			"medium ClusterSpec.kspec.io prod: nobody is granted * on *.* by a role that does not come with Kubernetes",
 		}},
@@ -132,7 +157,9 @@ func TestAdmission(t *testing.T) {
 		return fmt.Sprintf("---\n{apiVersion: %s, kind: %s, metadata: {name: %s}%s}\n", group, kind, name, rest)
 	}
 	const v1 = "admissionregistration.k8s.io/v1"
-	hook := func(name string) string { return object(v1, "ValidatingWebhookConfiguration", name, "") }
+	hook := func(name string) string {
+		return object(v1, "ValidatingWebhookConfiguration", name, ", webhooks: [{name: a.example.com}]")
+	}
 	vap := func(name string) string { return object(v1, "ValidatingAdmissionPolicy", name, "") }
 	bound := func(name string) string {
 		return vap(name) + object(v1, "ValidatingAdmissionPolicyBinding", name+"-b", ", spec: {policyName: "+name+", validationActions: [Audit]}")
@@ -145,6 +172,9 @@ func TestAdmission(t *testing.T) {
 		{"part of the name", required("ValidatingWebhookConfiguration", "verno", 1), hook("kyverno-a"), nil},
 		{"too few", required("ValidatingWebhookConfiguration", "^kyverno-", 2), hook("kyverno-a") + hook("not-kyverno-"), []string{
 			`high ClusterSpec.kspec.io prod: 1 ValidatingWebhookConfiguration match "^kyverno-", want 2 or more`,
+		}},
+		{"one that calls nothing", required("ValidatingWebhookConfiguration", "^kyverno-", 1), object(v1, "ValidatingWebhookConfiguration", "kyverno-a", ", webhooks: []"), []string{
+			`high ClusterSpec.kspec.io prod: 0 ValidatingWebhookConfiguration match "^kyverno-", want 1 or more`,
 		}},
 		{"of another type", required("MutatingWebhookConfiguration", ".", 1), hook("a"), []string{
 			`high ClusterSpec.kspec.io prod: 0 MutatingWebhookConfiguration match ".", want 1 or more`,
@@ -201,6 +231,7 @@ func TestObservability(t *testing.T) {
 		{"no log", audit, apiServer("--audit-policy-file=/p"), found("kube-apiserver has neither --audit-log-path nor --audit-webhook-config-file: nothing is recorded")},
 		{"long enough", audit, apiServer(to + ", --audit-log-maxage=30"), nil},
 		{"in two words", audit, apiServer("--audit-policy-file, /p, --audit-log-path, /l, --audit-log-maxage, '60'"), nil},
+		{"by a shell", audit, apiServer("'exec kube-apiserver --audit-policy-file=\"/p\" --audit-log-path=/l --audit-log-maxage=60 2>&1'"), nil},
 		{"too short", audit, apiServer(to + ", --audit-log-maxage=7"), found("kube-apiserver keeps its audit log for 7 days, want 30")},
 		{"for ever", audit, apiServer(to), nil},
 		{"by number of files", audit, apiServer(to + ", --audit-log-maxage=30, --audit-log-maxbackup=5"), []string{

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -108,14 +108,15 @@ func wrongPolicies(rules kspec.AdmissionRules, names []string) []kspec.Finding {
 }
 
 // admissionNames returns the names of all objects of a kind that act, sorted;
-// of kyvernoKinds those of all of them. A kind that the cluster does not have has none.
+// of kyvernoKinds those of all of them. A policy acts that has a binding, and a
+// configuration that has a webhook.
 func (l *look) admissionNames(ctx context.Context, kind string) ([]string, error) {
-	group := func(kind string) schema.GroupKind { return schema.GroupKind{Group: admissionv1.GroupName, Kind: kind} }
+	of := schema.GroupKind{Group: admissionv1.GroupName, Kind: kind}
 	switch kind {
 	case kyvernoKinds:
 		var all []string
 		for _, kind := range kyverno() {
-			found, err := l.names(ctx, kind, "")
+			found, err := l.names(ctx, kind, func(admissionObject) bool { return true })
 			if err != nil {
 				return nil, err
 			}
@@ -123,91 +124,124 @@ func (l *look) admissionNames(ctx context.Context, kind string) ([]string, error
 		}
 		return all, nil
 	case validating, mutating:
-		all, err := l.names(ctx, group(kind), "")
-		if err != nil || len(all) == 0 {
+		bound, err := l.bound(ctx, schema.GroupKind{Group: of.Group, Kind: kind + "Binding"}, "")
+		if err != nil {
 			return nil, err
 		}
-		bound, err := l.bound(ctx, group(kind+"Binding"), "")
-		return slices.DeleteFunc(all, func(name string) bool { return bound[name] == nil }), err
+		return l.names(ctx, of, func(o admissionObject) bool { _, ok := bound[o.Name]; return ok })
 	default:
-		return l.names(ctx, group(kind), "")
+		return l.names(ctx, of, func(o admissionObject) bool { return len(o.Webhooks) > 0 })
 	}
 }
 
-func (l *look) names(ctx context.Context, kind schema.GroupKind, selector string) ([]string, error) {
-	all := map[string]bool{}
+// admissionObject is what the checks know of a policy, a binding or the
+// configuration of webhooks.
+type admissionObject struct {
+	metav1.PartialObjectMetadata
+	Webhooks []struct{} `json:"webhooks"`
+	Spec     struct {
+		PolicyName        string   `json:"policyName"`
+		ValidationActions []string `json:"validationActions"`
+		FailureAction     string   `json:"validationFailureAction"`
+		Rules             []struct {
+			Validate *struct {
+				FailureAction string `json:"failureAction"`
+			} `json:"validate"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// eachAdmission visits all objects of a kind of admission control. A kind that
+// the cluster does not have has none.
+func (l *look) eachAdmission(ctx context.Context, kind schema.GroupKind, selector string, visit func(admissionObject)) error {
 	err := l.Each(ctx, kind, selector, func(object []byte) error {
-		var o metav1.PartialObjectMetadata
+		var o admissionObject
 		if err := json.Unmarshal(object, &o); err != nil {
 			return fmt.Errorf("read a %s: %w", kind.Kind, err)
 		}
-		all[o.Name] = true
+		visit(o)
 		return nil
 	})
 	if meta.IsNoMatchError(err) {
-		err = nil
+		return nil
 	}
-	return slices.Sorted(maps.Keys(all)), err
+	return err
 }
 
-// bound returns what the bindings of admission policies do, by policy.
+// names returns the names of all objects of a kind that want says yes to,
+// sorted.
+func (l *look) names(ctx context.Context, kind schema.GroupKind, want func(admissionObject) bool) ([]string, error) {
+	var all []string
+	err := l.eachAdmission(ctx, kind, "", func(o admissionObject) {
+		if want(o) {
+			all = append(all, o.Name)
+		}
+	})
+	slices.Sort(all)
+	return all, err
+}
+
+// bound returns what the bindings of a kind do, by policy.
 func (l *look) bound(ctx context.Context, kind schema.GroupKind, selector string) (map[string][]string, error) {
 	all := map[string][]string{}
-	err := l.Each(ctx, kind, selector, func(object []byte) error {
-		var b struct {
-			Spec struct {
-				PolicyName        string   `json:"policyName"`
-				ValidationActions []string `json:"validationActions"`
-			} `json:"spec"`
-		}
-		if err := json.Unmarshal(object, &b); err != nil {
-			return fmt.Errorf("read a %s: %w", kind.Kind, err)
-		}
-		all[b.Spec.PolicyName] = append(append([]string{}, all[b.Spec.PolicyName]...), b.Spec.ValidationActions...)
-		return nil
+	err := l.eachAdmission(ctx, kind, selector, func(b admissionObject) {
+		all[b.Spec.PolicyName] = append(all[b.Spec.PolicyName], b.Spec.ValidationActions...)
 	})
-	if meta.IsNoMatchError(err) {
-		err = nil
-	}
 	return all, err
 }
 
 // ownerLabel is on every object that kspec renders of a template.
 const ownerLabel = "kspec.io/owner"
 
-// count counts the policies of the target that are in the cluster, by what the
-// bindings there say and not by what Git does. It is no requirement: what
-// cannot be read is not counted.
+// count counts the policies of the target that are in the cluster, by what they
+// and their bindings say there and not by what Git does. It is no requirement:
+// when they cannot all be read, none is counted.
 func (l *look) count(ctx context.Context) {
 	const longestLabel = 63
 	if len(l.target.Templates) == 0 || len(l.target.Name) > longestLabel {
 		return
 	}
 	selector := ownerLabel + "=" + l.target.Name
-	group := schema.GroupKind{Group: admissionv1.GroupName, Kind: validating}
-	policies, err := l.names(ctx, group, selector)
+	bound, err := l.bound(ctx, schema.GroupKind{Group: admissionv1.GroupName, Kind: validating + "Binding"}, selector)
 	if err != nil {
 		return
 	}
-	group.Kind += "Binding"
-	bound, err := l.bound(ctx, group, selector)
-	if err != nil {
-		return
-	}
-	l.policies = countPolicies(policies, bound)
-}
-
-func countPolicies(policies []string, bound map[string][]string) *kspec.PolicyCount {
 	count := &kspec.PolicyCount{}
-	for _, name := range policies {
-		actions, ok := bound[name]
-		switch {
-		case !ok:
-		case slices.Contains(actions, string(admissionv1.Deny)):
+	add := func(denies bool) {
+		if denies {
 			count.Enforced++
-		default:
-			count.Audited++
+			return
+		}
+		count.Audited++
+	}
+	for _, c := range []struct {
+		kind  schema.GroupKind
+		visit func(admissionObject)
+	}{
+		{schema.GroupKind{Group: admissionv1.GroupName, Kind: validating}, func(o admissionObject) {
+			if actions, ok := bound[o.Name]; ok {
+				add(slices.Contains(actions, string(admissionv1.Deny)))
+			}
+		}},
+		{schema.GroupKind{Group: "policies.kyverno.io", Kind: "ValidatingPolicy"}, func(o admissionObject) {
+			add(slices.Contains(o.Spec.ValidationActions, string(admissionv1.Deny)))
+		}},
+		{schema.GroupKind{Group: "kyverno.io", Kind: "ClusterPolicy"}, func(o admissionObject) { add(o.enforces()) }},
+	} {
+		if err := l.eachAdmission(ctx, c.kind, selector, c.visit); err != nil {
+			return
 		}
 	}
-	return count
+	l.policies = count
+}
+
+// enforces reports whether all rules of a ClusterPolicy of Kyverno deny what
+// breaks them.
+func (o admissionObject) enforces() bool {
+	for _, r := range o.Spec.Rules {
+		if r.Validate != nil && !strings.EqualFold(cmp.Or(r.Validate.FailureAction, o.Spec.FailureAction), "Enforce") {
+			return false
+		}
+	}
+	return len(o.Spec.Rules) > 0
 }

@@ -181,6 +181,15 @@ func TestDefaultDeny(t *testing.T) {
 		{"another policy that opens", spec, np("deny", deny) + np("any", "podSelector: {}, policyTypes: [Egress], egress: [{}]"), open("egress", "any")},
 		{"another policy that opens for some", spec, np("deny", deny) + np("any", "podSelector: {matchLabels: {a: b}}, policyTypes: [Egress], egress: [{}]"), nil},
 		{"everywhere by address", spec, np("deny", deny+", egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]"), open("egress", "deny")},
+		{"half of all addresses", spec, np("deny", deny+", egress: [{to: [{ipBlock: {cidr: 128.0.0.0/1}}]}]"), open("egress", "deny")},
+		{"everywhere in IPv6", spec, np("deny", deny+", egress: [{to: [{podSelector: {}}, {ipBlock: {cidr: '::/0'}}]}]"), open("egress", "deny")},
+		{"every pod", spec, np("deny", deny+", ingress: [{from: [{namespaceSelector: {}}]}]"), open("ingress", "deny")},
+		{"every pod by two selectors", spec, np("deny", deny+", ingress: [{from: [{namespaceSelector: {}, podSelector: {}}]}]"), open("ingress", "deny")},
+		{"some pods of every namespace", spec, np("deny", deny+", ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {a: b}}}]}]"), nil},
+		{"every port of a protocol", spec, np("deny", deny+", ingress: [{ports: [{protocol: TCP}]}]"), open("ingress", "deny")},
+		{"every port as a range", spec, np("deny", deny+", ingress: [{ports: [{port: 1, endPort: 65535}]}]"), open("ingress", "deny")},
+		{"a range of ports", spec, np("deny", deny+", ingress: [{ports: [{port: 1024, endPort: 65535}]}]"), nil},
+		{"every port of somebody", spec, np("deny", deny+", ingress: [{from: [{podSelector: {}}], ports: [{protocol: TCP}]}]"), nil},
 		{"everywhere but", spec, np("deny", deny+", egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}]}]"), nil},
 		{"everywhere at a port", spec, np("deny", deny+", egress: [{ports: [{port: 53}]}]"), nil},
 		{"everything from somewhere", spec, np("deny", deny+", ingress: [{from: [{podSelector: {}}]}]"), nil},
@@ -216,6 +225,12 @@ func TestServices(t *testing.T) {
 		}},
 		{"a port of the nodes", "{network: {disallowedPorts: [30080, 23]}}", service("web", "a", "type: NodePort, ports: [{port: 23, nodePort: 30080}]"), []string{
 			"high Service web/a: opens ports 23, 30080, which network.disallowedPorts names",
+		}},
+		{"a port of the nodes, for health checks", "{network: {disallowedPorts: [30080]}}", service("web", "a", "type: LoadBalancer, healthCheckNodePort: 30080"), []string{
+			"high Service web/a: opens port 30080, which network.disallowedPorts names",
+		}},
+		{"a name for something outside", "{network: {allowedServiceTypes: [ClusterIP]}}", service("web", "a", "type: ExternalName, externalName: evil.com"), []string{
+			"high Service web/a: is of type ExternalName, want ClusterIP",
 		}},
 		{"a port of the target is its own", "{network: {disallowedPorts: [8080]}}", service("web", "a", "type: ClusterIP, ports: [{port: 80, targetPort: 8080}]"), nil},
 		{"the API server", "{network: {disallowedPorts: [443]}}", service("default", "kubernetes", "type: ClusterIP, ports: [{port: 443}]"), nil},

@@ -30,8 +30,11 @@ func demandsOf(rules kspec.ContainerRules) ([]demand, error) {
 }
 
 // judge asks it of every container of a Pod, or of the Pod itself when only
-// that has the field.
+// that has the field. Nothing is asked that the API server would refuse there.
 func (d demand) judge(s *survey, about problem, pod *corev1.Pod) {
+	if pod.Spec.OS != nil && d.path.RefusedOn(pod.Spec.OS.Name) {
+		return
+	}
 	about.check, about.severity, about.what = kspec.CheckContainers, d.severity(), d.String()
 	about.hint = "set it where the workload is declared"
 	if d.forbidden {
@@ -51,7 +54,15 @@ func (d demand) judge(s *survey, about problem, pod *corev1.Pod) {
 
 func (d demand) ask(s *survey, about problem, where string, c *corev1.Container, pod *corev1.PodSpec) {
 	value, set := d.path.Of(c, pod)
-	if d.holds(value, set) == d.forbidden {
+	effective := value
+	switch {
+	case set:
+	case d.Key == "automountServiceAccountToken":
+		effective = mountsToken(pod)
+	default:
+		effective = d.path.Default()
+	}
+	if d.holds(effective, set) == d.forbidden {
 		s.note(about, where, d.path.Show(value, set))
 	}
 }
@@ -65,13 +76,22 @@ func (c container) mayHave(field string) bool {
 	return !c.starts || !slices.Contains(atWork, field)
 }
 
-// holds reports whether a field is as the demand says.
+// mountsToken reports whether the API server gave a Pod a token of its
+// ServiceAccount, as that account or the Pod says.
+func mountsToken(pod *corev1.PodSpec) bool {
+	const path = "/var/run/secrets/kubernetes.io/serviceaccount"
+	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
+	})
+}
+
+// holds reports whether a field is as the demand says. The value is what
+// counts where the field is not set, nil for nobody knows.
 func (d demand) holds(value any, set bool) bool {
 	switch {
-	case d.Value != nil && (d.Exists == nil || *d.Exists):
-		if !set && d.Exists == nil {
-			value, set = d.path.Default()
-		}
+	case d.Value != nil && d.Exists == nil:
+		return value != nil && d.path.Is(value, *d.Value)
+	case d.Value != nil && *d.Exists:
 		return set && d.path.Is(value, *d.Value)
 	case d.Exists != nil:
 		return set == *d.Exists

@@ -62,7 +62,7 @@ func good(t *testing.T) *made {
 	t.Helper()
 	return cluster(t, "{apiVersion: v1, kind: Namespace, metadata: {name: web, labels: {tier: front, pod-security.kubernetes.io/enforce: restricted}}}",
 		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: dns, namespace: web}, spec: {podSelector: {}, policyTypes: [Ingress, Egress]}}",
-		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: a}}",
+		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: a}, webhooks: [{name: a.example.com}]}",
 		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: a}}",
 		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: a}, spec: {policyName: a}}",
 		"{apiVersion: metrics.k8s.io/v1beta1, kind: NodeMetrics, metadata: {name: n}}",
@@ -156,7 +156,20 @@ func TestPoliciesAreCountedFromTheCluster(t *testing.T) {
 	if diff := cmp.Diff(&kspec.PolicyCount{Enforced: 1, Audited: 1}, look(t, m, spec).Policies); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+	kyverno := func(api, owner, name, spec string) *made {
+		m.objects = append(m.objects, cluster(t, "{apiVersion: "+api+", metadata: {name: "+name+", labels: {kspec.io/owner: "+owner+"}}, spec: {"+spec+"}}").objects...)
+		return m
+	}
+	kyverno("policies.kyverno.io/v1, kind: ValidatingPolicy", "prod", "v1", "validationActions: [Deny]")
+	kyverno("policies.kyverno.io/v1, kind: ValidatingPolicy", "prod", "v2", "validationActions: [Audit, Warn]")
+	kyverno("policies.kyverno.io/v1, kind: ValidatingPolicy", "other", "v3", "validationActions: [Deny]")
+	kyverno("kyverno.io/v1, kind: ClusterPolicy", "prod", "k1", "rules: [{validate: {failureAction: Enforce}}]")
+	kyverno("kyverno.io/v1, kind: ClusterPolicy", "prod", "k2", "rules: [{validate: {failureAction: Enforce}}, {validate: {failureAction: Audit}}]")
+	kyverno("kyverno.io/v1, kind: ClusterPolicy", "prod", "k3", "validationFailureAction: enforce, rules: [{validate: {}}]")
+	if diff := cmp.Diff(&kspec.PolicyCount{Enforced: 4, Audited: 3}, look(t, m, spec).Policies); diff != "" {
+		t.Errorf("with Kyverno (-want +got):\n%s", diff)
+	}
+	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingPolicy", "ClusterPolicy"} {
 		m.broken = map[string]bool{kind: true}
 		if got := look(t, m, spec).Policies; got != nil {
 			t.Errorf("%s cannot be listed: counted %+v", kind, got)

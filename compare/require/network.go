@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/cloudcwfranck/kspec"
@@ -77,8 +79,7 @@ func missingPolicy(kind string, p kspec.NamedPolicy) kspec.Finding {
 
 // isolate takes note of what a policy does for all pods of its namespace.
 func (n *namespace) isolate(p *networkingv1.NetworkPolicy) {
-	s := p.Spec.PodSelector
-	if len(s.MatchLabels)+len(s.MatchExpressions) > 0 || p.DeletionTimestamp != nil {
+	if !selectsAll(&p.Spec.PodSelector) || p.DeletionTimestamp != nil {
 		return
 	}
 	note := func(i *isolation, opens bool) {
@@ -89,12 +90,12 @@ func (n *namespace) isolate(p *networkingv1.NetworkPolicy) {
 	}
 	if directed(p, networkingv1.PolicyTypeIngress) {
 		note(&n.ingress, slices.ContainsFunc(p.Spec.Ingress, func(r networkingv1.NetworkPolicyIngressRule) bool {
-			return len(r.Ports) == 0 && everywhere(r.From)
+			return anyPort(r.Ports) && anywhere(r.From)
 		}))
 	}
 	if directed(p, networkingv1.PolicyTypeEgress) {
 		note(&n.egress, slices.ContainsFunc(p.Spec.Egress, func(r networkingv1.NetworkPolicyEgressRule) bool {
-			return len(r.Ports) == 0 && everywhere(r.To)
+			return anyPort(r.Ports) && anywhere(r.To)
 		}))
 	}
 }
@@ -108,12 +109,27 @@ func directed(p *networkingv1.NetworkPolicy, direction networkingv1.PolicyType) 
 	return direction == networkingv1.PolicyTypeIngress || len(p.Spec.Egress) > 0
 }
 
-// everywhere reports whether the peers of a rule are all that there are.
-func everywhere(peers []networkingv1.NetworkPolicyPeer) bool {
-	return len(peers) == 0 || slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
-		return p.IPBlock != nil && len(p.IPBlock.Except) == 0 && slices.Contains([]string{"0.0.0.0/0", "::/0"}, p.IPBlock.CIDR)
+// anyPort reports whether the ports of a rule are all that a protocol has.
+func anyPort(ports []networkingv1.NetworkPolicyPort) bool {
+	const last = 65535
+	return len(ports) == 0 || slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port == nil || p.Port.IntValue() == 1 && p.EndPort != nil && *p.EndPort == last
 	})
 }
+
+// anywhere reports whether the peers of a rule are all pods of the cluster, or
+// half of all addresses.
+func anywhere(peers []networkingv1.NetworkPolicyPeer) bool {
+	return len(peers) == 0 || slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		if p.IPBlock == nil {
+			return p.NamespaceSelector != nil && selectsAll(p.NamespaceSelector) && (p.PodSelector == nil || selectsAll(p.PodSelector))
+		}
+		block, err := netip.ParsePrefix(p.IPBlock.CIDR)
+		return err == nil && block.Bits() <= 1 && len(p.IPBlock.Except) == 0
+	})
+}
+
+func selectsAll(s *metav1.LabelSelector) bool { return len(s.MatchLabels)+len(s.MatchExpressions) == 0 }
 
 // open returns the finding of a namespace whose pods are not isolated in both
 // directions.
@@ -190,6 +206,7 @@ func wrongService(rules kspec.NetworkRules, s *corev1.Service) []kspec.Finding {
 	for _, p := range s.Spec.Ports {
 		open = append(open, p.Port, p.NodePort)
 	}
+	open = append(open, s.Spec.HealthCheckNodePort)
 	if bad := common(open, rules.DisallowedPorts); len(bad) > 0 {
 		found = append(found, kspec.Finding{
 			Severity: kspec.High, Object: id, Labels: labels, Message: "opens " + portsInWords(bad) + ", which network.disallowedPorts names",

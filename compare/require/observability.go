@@ -93,9 +93,10 @@ func (l *look) judgeAuditLog() {
 }
 
 // auditFlags returns what the flags of an API server say of its audit log. None
-// of them is secret.
+// of them is secret. A shell that starts the server has its flags in one word.
 func auditFlags(args []string) map[string]any {
 	flags := map[string]any{}
+	args = strings.Fields(strings.Join(args, " "))
 	for i, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		if !strings.HasPrefix(name, "--audit-") {
@@ -104,7 +105,7 @@ func auditFlags(args []string) map[string]any {
 		if !ok && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 			value = args[i+1]
 		}
-		flags[strings.TrimPrefix(name, "--")] = value
+		flags[strings.TrimPrefix(name, "--")] = strings.Trim(value, `"'`)
 	}
 	return flags
 }

@@ -61,8 +61,8 @@ func (l *look) pods(ctx context.Context) {
 	}
 }
 
-// survey is what is learned of the Pods while they pass by. It grows with what
-// is wrong, not with the cluster.
+// survey is what is learned of the Pods while they pass by. It grows with the
+// workloads and with what is wrong of them, not with the Pods.
 type survey struct {
 	rules     kspec.Requirements
 	demands   []demand
@@ -90,8 +90,10 @@ func newSurvey(rules kspec.Requirements) (*survey, error) {
 type problem struct {
 	problemKey
 	severity kspec.Severity
-	labels   map[string]string
-	hint     string
+	// labels are those that all of its Pods have that are wrong, so that an
+	// exemption of one of them waives nothing of the others.
+	labels map[string]string
+	hint   string
 	// where are the containers or images, and what was found there.
 	where    map[string]any
 	evidence map[string]any
@@ -103,15 +105,16 @@ type problemKey struct {
 	what     string
 }
 
-// note adds a place to a problem.
+// note adds a place to a problem, of one Pod.
 func (s *survey) note(p problem, where string, found any) {
 	known := s.problems[p.problemKey]
 	if known == nil {
-		p.where = map[string]any{}
+		p.where, p.labels = map[string]any{}, maps.Clone(p.labels)
 		known = &p
 		s.problems[p.problemKey] = known
 	}
 	known.where[where] = found
+	maps.DeleteFunc(known.labels, func(key, value string) bool { return p.labels[key] != value })
 }
 
 func (s *survey) sorted() []*problem {
@@ -145,19 +148,12 @@ func (p *problem) finding() kspec.Finding {
 // judge looks at one Pod.
 func (s *survey) judge(workload kspec.ObjectID, pod *corev1.Pod) {
 	s.workloads[workload] = true
-	about := problem{problemKey: problemKey{workload: workload}, labels: labelsOf(pod)}
+	about := problem{problemKey: problemKey{workload: workload}, labels: pod.Labels}
 	for _, d := range s.demands {
 		d.judge(s, about, pod)
 	}
 	s.judgeImages(about, pod)
 	s.judgePorts(about, pod)
-}
-
-func labelsOf(pod *corev1.Pod) map[string]string {
-	if pod.Labels == nil {
-		return map[string]string{}
-	}
-	return pod.Labels
 }
 
 // judgePorts looks at the ports of the host that a Pod opens.

@@ -78,6 +78,28 @@ func TestContainers(t *testing.T) {
 		{"what is not said is not what is asked", required("{key: " + escalate + ", value: 'false'}"), pod("containers: [{name: c, image: a}]"), []string{
 			"high Pod web/p: " + escalate + " must be false: container c",
 		}},
+		{"what is false when nobody says so", required("{key: hostNetwork, value: 'false'}, {key: securityContext.privileged, value: 'false'}"), pod("containers: [{name: c, image: a}]"), nil},
+		{"and must not be", forbidden("{key: securityContext.readOnlyRootFilesystem, value: 'false'}"), pod("containers: [{name: c, image: a}]"), []string{
+			"high Pod web/p: securityContext.readOnlyRootFilesystem must not be false: container c",
+		}},
+		{"but it must be written", required("{key: securityContext.privileged, value: 'false', exists: true}"), pod("containers: [{name: c, image: a}]"), []string{
+			"high Pod web/p: securityContext.privileged must be false: container c",
+		}},
+		{"a user that nobody knows", forbidden("{key: securityContext.runAsUser, value: '0'}"), pod("containers: [{name: c, image: a}]"), nil},
+		{"all capabilities", required("{key: securityContext.capabilities.drop, value: NET_RAW}"), pod("containers: [{name: c, image: a, securityContext: {capabilities: {drop: [ALL]}}}]"), nil},
+		{"all capabilities hold the one", forbidden("{key: securityContext.capabilities.add, value: SYS_ADMIN}"), pod("containers: [{name: c, image: a, securityContext: {capabilities: {add: [all]}}}]"), []string{
+			"high Pod web/p: securityContext.capabilities.add must not be SYS_ADMIN: container c",
+		}},
+		{"a token that the account does not want", forbidden("{key: automountServiceAccountToken, value: 'true'}"), pod("containers: [{name: c, image: a}]"), nil},
+		{"a token that the API server gave", forbidden("{key: automountServiceAccountToken, value: 'true'}"), pod("containers: [{name: c, image: a, volumeMounts: [{name: t, mountPath: /var/run/secrets/kubernetes.io/serviceaccount}]}]"), []string{
+			"high Pod web/p: automountServiceAccountToken must not be true",
+		}},
+		{"a Windows pod has no capabilities", required("{key: securityContext.capabilities.drop, value: ALL}, {key: " + escalate + ", value: 'false'}"), pod("os: {name: windows}, containers: [{name: c, image: a}]"), nil},
+		{"nor what follows from them", forbidden("{key: " + escalate + ", value: 'true'}"), pod("os: {name: windows}, containers: [{name: c, image: a}]"), nil},
+		{"a Windows pod has users", required(nonRoot), pod("os: {name: windows}, containers: [{name: c, image: a}]"), []string{
+			"high Pod web/p: securityContext.runAsNonRoot must be true: container c",
+		}},
+		{"a pod that has failed", required(nonRoot), strings.Replace(pod("containers: [{name: c, image: a}]"), "spec:", "status: {phase: Failed}, spec:", 1), nil},
 		{"a pod that has ended", required(nonRoot), strings.Replace(pod("containers: [{name: c, image: a}]"), "spec:", "status: {phase: Succeeded}, spec:", 1), nil},
 		{"the system", required(nonRoot), strings.Replace(pod("containers: [{name: c, image: a}]"), "namespace: web", "namespace: kube-system", 1), nil},
 		{"another namespace", "{workloads: {containers: {required: [" + nonRoot + "]}}, namespaceScope: {excludeNamespaces: [web]}}", pod("containers: [{name: c, image: a}]"), nil},
@@ -102,6 +124,23 @@ func TestReplicasAreOneFinding(t *testing.T) {
 	}
 	if rep.Checks[0].Looked != 1 || rep.Findings[0].Labels["team"] != "a" {
 		t.Errorf("looked at %d workloads; labels %v", rep.Checks[0].Looked, rep.Findings[0].Labels)
+	}
+}
+
+// What is waived of one replica is not waived of the others.
+func TestLabelsOfAWorkloadAreThoseOfAllItsPods(t *testing.T) {
+	var objects []string
+	for i := range 3 {
+		objects = append(objects, fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: web-%d, namespace: web, labels: {team: a, index: '%d'}, "+
+			"ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: web, uid: u, controller: true}]}, spec: {hostNetwork: true, containers: [{name: c, image: a}]}}", i, i))
+	}
+	m := cluster(t, append(objects, namespaces("web"))...)
+	for selector, want := range map[string]kspec.CheckStatus{"team: a": kspec.CheckPass, "index: '0'": kspec.CheckFail} {
+		rep := look(t, m, `{workloads: {containers: {forbidden: [{key: hostNetwork}]}}, policyExemptions: [{name: old, reason: r, approver: a,
+			expiresAt: 2030-01-01T00:00:00Z, resources: [{labelSelector: {matchLabels: {`+selector+`}}}]}]}`)
+		if got := statusOf(t, rep, kspec.CheckContainers); got != want {
+			t.Errorf("with an exemption of %s the check is %s: %v", selector, got, lines(rep))
+		}
 	}
 }
 
@@ -152,6 +191,17 @@ func TestImages(t *testing.T) {
 		{"blocked", rules("blockedRegistries: [docker.io]"), image("nginx"), bad(blocked, "nginx")},
 		{"blocked goes first", rules("allowedRegistries: [ghcr.io], blockedRegistries: [ghcr.io/evil]"), image("ghcr.io/evil/web"), bad(blocked, "ghcr.io/evil/web")},
 		{"not blocked", rules("blockedRegistries: [docker.io]"), image("ghcr.io/docker.io/web"), nil},
+		{"a host that begins like another", rules("allowedRegistries: [registry.example.com]"), image("registry.example.com.evil.com/web"), bad(other, "registry.example.com.evil.com/web")},
+		{"localhost is a host", rules("allowedRegistries: [docker.io]"), image("localhost/web"), bad(other, "localhost/web")},
+		{"a name with a dot is on Docker Hub", rules("blockedRegistries: [docker.io]"), image("evil.io:1"), bad(blocked, "evil.io:1")},
+		{"and is no host", rules("allowedRegistries: [ghcr.io]"), image("ghcr.io"), bad(other, "ghcr.io")},
+		{"a host without a dot has a capital", rules("allowedRegistries: [docker.io]"), image("Evil/web"), bad(other, "Evil/web")},
+		{"the usual port is no other registry", rules("blockedRegistries: [quay.io]"), image("quay.io:443/web"), bad(blocked, "quay.io:443/web")},
+		{"Docker Hub by its oldest name", rules("blockedRegistries: [docker.io]"), image("registry.hub.docker.com/library/nginx"), bad(blocked, "registry.hub.docker.com/library/nginx")},
+		{"a tag after a port", rules("allowedRegistries: ['localhost:5000/acme']"), image("localhost:5000/acme/web:1@" + digest), nil},
+		{"from elsewhere and by tag", rules("allowedRegistries: [ghcr.io], requireDigests: true"), image("quay.io/web:1"), []string{
+			other + ": quay.io/web:1", tagged + ": quay.io/web:1",
+		}},
 		{"by digest", rules("requireDigests: true"), image("web:1@" + digest), nil},
 		{"by tag", rules("requireDigests: true"), image("web:1"), bad(tagged, "web:1")},
 		{"by a digest that is cut", rules("requireDigests: true"), image("web@sha256:0123"), bad(tagged, "web@sha256:0123")},

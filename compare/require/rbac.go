@@ -99,12 +99,12 @@ func (a *access) add(kind, namespace, name string, labels map[string]string, rul
 	}
 	a.check.Looked++
 	for i, rule := range a.rules.Forbidden {
-		if g, ok := granted(rules, rule); ok {
+		if g, ok := granted(rules, rule, aboutAny); ok {
 			r.forbidden[i] = g
 		}
 	}
 	for i, rule := range a.rules.Minimum {
-		if g, ok := granted(rules, rule); ok && g.names == nil && len(g.verbs) == len(rule.Verbs) {
+		if g, ok := granted(rules, rule, aboutAll); ok && g.names == nil && len(g.verbs) == len(rule.Verbs) {
 			r.minimum = append(r.minimum, i)
 		}
 	}
@@ -113,31 +113,55 @@ func (a *access) add(kind, namespace, name string, labels map[string]string, rul
 	}
 }
 
-// granted returns which of the verbs of a rule the rules of a role grant, and
-// for which objects: for all that any of them grants without a limit.
-func granted(rules []rbacv1.PolicyRule, asked kspec.AccessRule) (grant, bool) {
+// granted returns which of the verbs of a rule are granted by those rules of a
+// role that are about it, and for which objects: for all that any of them
+// grants without a limit.
+func granted(rules []rbacv1.PolicyRule, asked kspec.AccessRule, about func(rbacv1.PolicyRule, kspec.AccessRule) bool) (grant, bool) {
 	var whole, limited grant
-	for _, verb := range asked.Verbs {
-		for _, r := range rules {
-			if !covers(r.Verbs, verb) || !covers(r.APIGroups, asked.APIGroup) || !coversResource(r.Resources, asked.Resource) {
-				continue
-			}
-			g := &whole
-			if len(r.ResourceNames) > 0 {
-				g = &limited
-				g.names = append(g.names, r.ResourceNames...)
-			}
-			if !slices.Contains(g.verbs, verb) {
-				g.verbs = append(g.verbs, verb)
-			}
+	for _, r := range rules {
+		if !about(r, asked) {
+			continue
 		}
+		g := &whole
+		if len(r.ResourceNames) > 0 {
+			g = &limited
+			g.names = append(g.names, r.ResourceNames...)
+		}
+		g.verbs = append(g.verbs, r.Verbs...)
 	}
-	slices.Sort(limited.names)
-	limited.names = slices.Compact(limited.names)
+	for _, g := range []*grant{&whole, &limited} {
+		g.verbs = slices.DeleteFunc(slices.Clone(asked.Verbs), func(verb string) bool { return !coversVerb(g.verbs, verb) })
+		slices.Sort(g.names)
+		g.names = slices.Compact(g.names)
+	}
 	if len(whole.verbs) > 0 {
 		return whole, true
 	}
 	return limited, len(limited.verbs) > 0
+}
+
+// aboutAll reports whether a rule of a role is about all that another names.
+func aboutAll(granted rbacv1.PolicyRule, asked kspec.AccessRule) bool {
+	_, sub, isSub := strings.Cut(asked.Resource, "/")
+	return covers(granted.APIGroups, asked.APIGroup) &&
+		(covers(granted.Resources, asked.Resource) || isSub && slices.Contains(granted.Resources, "*/"+sub))
+}
+
+// aboutAny reports whether a rule of a role is about anything that another
+// forbids. Beside a resource "*" is any group; "pods/*" is any subresource of
+// pods, and "*/scale" that of any resource.
+func aboutAny(granted rbacv1.PolicyRule, forbidden kspec.AccessRule) bool {
+	if forbidden.APIGroup == "*" && forbidden.Resource != "*" && len(granted.APIGroups) > 0 {
+		forbidden.APIGroup = granted.APIGroups[0]
+	}
+	if aboutAll(granted, forbidden) {
+		return true
+	}
+	resource, sub, isSub := strings.Cut(forbidden.Resource, "/")
+	return isSub && covers(granted.APIGroups, forbidden.APIGroup) && slices.ContainsFunc(granted.Resources, func(is string) bool {
+		r, s, ok := strings.Cut(is, "/")
+		return ok && (sub == "*" || s == sub) && (resource == "*" || r == "*" || r == resource)
+	})
 }
 
 // covers reports whether what is granted has what is asked: by name, or
@@ -146,11 +170,12 @@ func covers(granted []string, asked string) bool {
 	return slices.Contains(granted, "*") || slices.Contains(granted, asked)
 }
 
-// coversResource is covers for resources, of which "*/scale" stands for one
-// subresource of all.
-func coversResource(granted []string, asked string) bool {
-	_, sub, ok := strings.Cut(asked, "/")
-	return covers(granted, asked) || ok && slices.Contains(granted, "*/"+sub)
+// coversVerb is covers for verbs, of which all that Kubernetes has for objects
+// are as good as "*".
+func coversVerb(granted []string, asked string) bool {
+	every := []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+	return covers(granted, asked) ||
+		asked == "*" && !slices.ContainsFunc(every, func(verb string) bool { return !slices.Contains(granted, verb) })
 }
 
 func (a *access) clusterBindings(ctx context.Context) error {

@@ -82,6 +82,24 @@ const realSpec = `{
 	admission: {required: [{type: ValidatingAdmissionPolicy, namePattern: ^require-test, minCount: 1}]},
 	observability: {metrics: {required: true, providers: [require-test-prometheus]}, logging: {auditLog: {required: true}}}}`
 
+// jobOf is a Job that a CronJob made, if there is one.
+func jobOf(name, cronJob string) string {
+	owner := ""
+	if cronJob != "" {
+		owner = ", ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: " + cronJob + ", uid: 0-2, controller: true}]"
+	}
+	return "{apiVersion: batch/v1, kind: Job, metadata: {name: " + name + ", namespace: require-bad" + owner +
+		"}, spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: a}]}}}}"
+}
+
+// podOf is a Pod of an owner that breaks one rule.
+func podOf(kind, owner string) string {
+	group := map[string]string{"Job": "batch/v1", "Node": "v1"}[kind]
+	return "{apiVersion: v1, kind: Pod, metadata: {name: of-" + owner + ", namespace: require-bad, ownerReferences: [{apiVersion: " + group + ", kind: " + kind +
+		", name: " + owner + ", uid: 0-3, controller: true}]}, spec: {hostNetwork: true, securityContext: {runAsNonRoot: true}," +
+		" containers: [{name: c, image: 'ghcr.io/acme/web@sha256:" + strings.Repeat("0", 64) + "'}]}}"
+}
+
 // A real API server fills in defaults, and brings roles of its own.
 func TestTheRealAPIServer(t *testing.T) {
 	create(t, cluster(t,
@@ -96,6 +114,8 @@ func TestTheRealAPIServer(t *testing.T) {
 		"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: require-reader}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: require-reader}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]}",
 		"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: require-admin}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]}",
 		"{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: require-test}, spec: {matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], resources: [nothing], operations: [CREATE]}]}, validations: [{expression: 'true'}]}}",
+		jobOf("backup-1", "backup"), jobOf("backup-2", "backup"), jobOf("once", ""),
+		podOf("Job", "backup-1"), podOf("Job", "backup-2"), podOf("Job", "once"), podOf("Node", "n1"), podOf("Node", "n2"),
 		`{apiVersion: v1, kind: Pod, metadata: {name: web-6c8f-x, namespace: require-bad, labels: {app: require-test-prometheus, pod-template-hash: 6c8f},
 		ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-6c8f, uid: 0-1, controller: true}]}, spec: {hostNetwork: true, containers: [{name: c, image: nginx, ports: [{containerPort: 23}]}]}}`,
 	).objects)
@@ -110,9 +130,14 @@ func TestTheRealAPIServer(t *testing.T) {
 		"high Namespace require-bad: nothing denies egress by default",
 		"high Service require-bad/telnet: is of type NodePort, want ClusterIP",
 		"high Service require-bad/telnet: opens port 23, which network.disallowedPorts names",
+		"high CronJob.batch require-bad/backup: hostNetwork must not be set",
+		"high Job.batch require-bad/once: hostNetwork must not be set",
+		"high Pod require-bad/of-n1: hostNetwork must not be set",
+		"high Pod require-bad/of-n2: hostNetwork must not be set",
 		"high Deployment.apps require-bad/web: hostNetwork must not be set",
 		"high Deployment.apps require-bad/web: opens port 23 of the host, which network.disallowedPorts names: container c",
 		"high Deployment.apps require-bad/web: runs images from registries that are not among those allowed: nginx",
+		"medium Deployment.apps require-bad/web: runs images that are not named by digest: nginx",
 		"high Deployment.apps require-bad/web: securityContext.runAsNonRoot must be true: container c",
 		"unknown: observability.auditlog: the API server runs where its arguments cannot be seen; ask whoever runs it",
 	}

@@ -230,11 +230,16 @@ func (p Path) Check(value string) error {
 }
 
 // Is reports whether a value that [Path.Of] returned is what a text says, or
-// has it as an item.
+// has it as an item. The capability ALL is any capability.
 func (p Path) Is(value any, text string) bool {
-	if q, ok := value.(resource.Quantity); ok {
+	switch v := value.(type) {
+	case resource.Quantity:
 		want, err := resource.ParseQuantity(text)
-		return err == nil && q.Cmp(want) == 0
+		return err == nil && v.Cmp(want) == 0
+	case []corev1.Capability:
+		return slices.ContainsFunc(v, func(c corev1.Capability) bool {
+			return strings.EqualFold(string(c), text) || strings.EqualFold(string(c), "ALL") // runtimes ignore the case
+		})
 	}
 	v := reflect.ValueOf(value)
 	if v.Kind() != reflect.Slice {
@@ -249,13 +254,38 @@ func (p Path) Is(value any, text string) bool {
 }
 
 // Default returns what a container or pod does where the field is not set and
-// the API server sets none.
-func (p Path) Default() (value any, set bool) {
+// the API server sets none, nil when that depends on something else. What may
+// be true or false is false, but for a few.
+func (p Path) Default() any {
 	switch p.Key {
-	case "securityContext.allowPrivilegeEscalation", "hostUsers":
-		return true, true
+	case "securityContext.allowPrivilegeEscalation", "hostUsers", "automountServiceAccountToken", "enableServiceLinks":
+		return true
+	case "securityContext.procMount":
+		return string(corev1.DefaultProcMount)
 	}
-	return nil, false
+	if p.field.Kind() == reflect.Bool {
+		return false
+	}
+	return nil
+}
+
+// RefusedOn reports whether the API server refuses the field in a pod that says
+// to be for an operating system.
+func (p Path) RefusedOn(system corev1.OSName) bool {
+	const of = "securityContext."
+	switch system {
+	case corev1.Linux:
+		return strings.HasPrefix(p.Key+".", of+"windowsOptions.")
+	case corev1.Windows:
+		return slices.ContainsFunc([]string{
+			"hostIPC", "hostPID", "hostUsers", "shareProcessNamespace",
+			of + "allowPrivilegeEscalation", of + "appArmorProfile", of + "capabilities", of + "fsGroup",
+			of + "fsGroupChangePolicy", of + "privileged", of + "procMount", of + "readOnlyRootFilesystem",
+			of + "runAsGroup", of + "runAsUser", of + "seLinuxChangePolicy", of + "seLinuxOptions",
+			of + "seccompProfile", of + "supplementalGroups", of + "supplementalGroupsPolicy", of + "sysctls",
+		}, func(field string) bool { return strings.HasPrefix(p.Key+".", field+".") })
+	}
+	return false
 }
 
 // Show returns a value for people to see, nil for what is not set. It returns

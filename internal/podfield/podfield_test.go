@@ -129,6 +129,8 @@ func TestIs(t *testing.T) {
 		{"resources.limits.memory", resource.MustParse("1Gi"), "much", false},
 		{"securityContext.capabilities.drop", []corev1.Capability{"A", "B"}, "B", true},
 		{"securityContext.capabilities.drop", []corev1.Capability{"A", "B"}, "C", false},
+		{"securityContext.capabilities.drop", []corev1.Capability{"ALL"}, "NET_RAW", true},
+		{"securityContext.capabilities.add", []corev1.Capability{"sys_admin"}, "SYS_ADMIN", true},
 		{"imagePullPolicy", corev1.PullAlways, "Always", true},
 	} {
 		p := parse(t, tt.key)
@@ -160,12 +162,37 @@ func TestShowTellsWhatIsNoSecret(t *testing.T) {
 	}
 }
 
-func TestDefaultsAreThoseOfTheKernel(t *testing.T) {
-	if v, set := parse(t, "securityContext.allowPrivilegeEscalation").Default(); v != true || !set {
-		t.Errorf("got %v, %t", v, set)
+func TestDefault(t *testing.T) {
+	for key, want := range map[string]any{
+		"securityContext.allowPrivilegeEscalation": true,
+		"automountServiceAccountToken":             true,
+		"securityContext.privileged":               false,
+		"hostNetwork":                              false,
+		"securityContext.procMount":                "Default",
+		"securityContext.runAsUser":                nil,
+		"resources.limits.memory":                  nil,
+	} {
+		if got := parse(t, key).Default(); got != want {
+			t.Errorf("%s is %v where nobody says so, want %v", key, got, want)
+		}
 	}
-	if _, set := parse(t, "securityContext.privileged").Default(); set {
-		t.Error("privileged is false by default, which is not set")
+}
+
+func TestFieldsThatAnOperatingSystemDoesNotHave(t *testing.T) {
+	for key, want := range map[string]corev1.OSName{
+		"securityContext.capabilities.drop":          corev1.Windows,
+		"securityContext.runAsUser":                  corev1.Windows,
+		"hostPID":                                    corev1.Windows,
+		"securityContext.windowsOptions.hostProcess": corev1.Linux,
+		"securityContext.runAsNonRoot":               "",
+		"hostNetwork":                                "",
+		"resources.limits.memory":                    "",
+	} {
+		for _, system := range []corev1.OSName{corev1.Linux, corev1.Windows, ""} {
+			if got := parse(t, key).RefusedOn(system); got != (system == want && want != "") {
+				t.Errorf("%s is refused on %q: %t", key, system, got)
+			}
+		}
 	}
 }
 

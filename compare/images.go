@@ -33,8 +33,20 @@ func (c *Cluster) RunningImages(ctx context.Context, namespaces ...string) ([]ks
 		}
 		images = append(images, found...)
 	}
+	c.nameCronJobs(ctx, images)
 	slices.SortStableFunc(images, func(a, b kspec.Image) int { return a.Object.Compare(b.Object) })
 	return images, nil
+}
+
+// nameCronJobs says of images of Jobs that a CronJob makes that they are its.
+func (c *Cluster) nameCronJobs(ctx context.Context, images []kspec.Image) {
+	makers := makers{walk: c.Walk()}
+	for i := range images {
+		o := &images[i]
+		if maker := makers.of(ctx, o.Object); maker != o.Object {
+			o.Object, o.Container = maker, "/spec/jobTemplate"+o.Container
+		}
+	}
 }
 
 func (c *Cluster) imagesIn(ctx context.Context, at endpoint) ([]kspec.Image, error) {
@@ -100,7 +112,7 @@ func imagesOf(pod *corev1.Pod) []kspec.Image {
 // and a hash that the Pod tells.
 func workloadOf(pod *corev1.Pod) (id kspec.ObjectID, spec string) {
 	owner := metav1.GetControllerOf(pod)
-	if owner == nil {
+	if owner == nil || owner.Kind == "Node" { // which mirrors a file of its own
 		return kspec.ObjectID{Version: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name}, "/spec"
 	}
 	gvk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)

@@ -44,12 +44,37 @@ apiVersion: v1
 kind: Pod
 metadata: {name: c, namespace: images-too}
 spec: {automountServiceAccountToken: false, containers: [{name: app, image: "registry.example/web:3"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: d
+  namespace: images-too
+  ownerReferences: [{apiVersion: batch/v1, kind: Job, name: backup-1, uid: 0-1, controller: true}]
+spec: {automountServiceAccountToken: false, containers: [{name: app, image: "registry.example/backup:1"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: e
+  namespace: images-too
+  ownerReferences: [{apiVersion: v1, kind: Node, name: node, uid: 0-1, controller: true}]
+spec: {automountServiceAccountToken: false, containers: [{name: app, image: "registry.example/static:1"}]}
+`)
+	w.do("test", "create", `
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: backup-1
+  namespace: images-too
+  ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: backup, uid: 0-2, controller: true}]
+spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: app, image: a}]}}}
 `)
 	statuses := []string{
 		`{"initContainerStatuses":[{"name":"migrate","image":"x","imageID":"docker-pullable://registry.example/migrate@` + digest + `","ready":true,"restartCount":0}],
 		  "containerStatuses":[{"name":"app","image":"x","imageID":"registry.example/web@` + digest + `","ready":true,"restartCount":0},
 		                       {"name":"side","image":"x","imageID":"` + digest + `","ready":true,"restartCount":0}]}`,
-		`{}`, `{"phase":"Succeeded"}`, `{"phase":"Running"}`,
+		`{}`, `{"phase":"Succeeded"}`, `{"phase":"Running"}`, `{}`, `{}`,
 	}
 	for i, pod := range pods {
 		w.do("test", "apply", "{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: "+pod.GetNamespace()+"}}")
@@ -83,7 +108,10 @@ spec: {automountServiceAccountToken: false, containers: [{name: app, image: "reg
 		image("images", "a", "/spec/volumes/[name=model]", "registry.example/model:3", ""),
 		image("images", "b", "/spec/containers/[name=app]", "registry.example/web:2", ""),
 		image("images-too", "c", "/spec/containers/[name=app]", "registry.example/web:3", ""),
+		image("images-too", "e", "/spec/containers/[name=app]", "registry.example/static:1", ""),
+		image("images-too", "backup", "/spec/jobTemplate/spec/template/spec/containers/[name=app]", "registry.example/backup:1", ""),
 	}
+	want[len(want)-1].Object = kspec.ObjectID{Group: "batch", Version: "v1", Kind: "CronJob", Namespace: "images-too", Name: "backup"}
 	got, err := c.RunningImages(t.Context(), "images-too", "images")
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -118,16 +119,55 @@ func (w *Walk) failed(kind schema.GroupKind, err error) error {
 }
 
 // Pods visits all Pods, each with the object that made it: what made the
-// ReplicaSet, for a Deployment.
+// ReplicaSet, for a Deployment, and what made the Job, for a CronJob.
 func (w *Walk) Pods(ctx context.Context, visit func(workload kspec.ObjectID, pod *corev1.Pod) error) error {
+	makers := makers{walk: w}
 	return w.Each(ctx, schema.GroupKind{Kind: "Pod"}, "", func(object []byte) error {
 		pod, err := podOf(object)
 		if err != nil {
 			return err
 		}
 		workload, _ := workloadOf(pod)
-		return visit(workload, pod)
+		return visit(makers.of(ctx, workload), pod)
 	})
+}
+
+// makers knows which CronJobs made Jobs, whose names are others at each run. It
+// asks the cluster once, for the first Job that comes by.
+type makers struct {
+	walk *Walk
+	// cronJobs are by Job; nil before the cluster was asked.
+	cronJobs map[kspec.ObjectID]kspec.ObjectID
+}
+
+// of returns the CronJob that made a Job, and any other workload as it is: also
+// a Job of which nobody may know who made it.
+func (m *makers) of(ctx context.Context, workload kspec.ObjectID) kspec.ObjectID {
+	if workload.Group != batchv1.GroupName || workload.Kind != "Job" {
+		return workload
+	}
+	if m.cronJobs == nil {
+		m.cronJobs = map[kspec.ObjectID]kspec.ObjectID{}
+		_ = m.walk.Each(ctx, schema.GroupKind{Group: batchv1.GroupName, Kind: "Job"}, "", m.learn)
+	}
+	if maker, ok := m.cronJobs[workload]; ok {
+		return maker
+	}
+	return workload
+}
+
+func (m *makers) learn(object []byte) error {
+	var job metav1.PartialObjectMetadata
+	if err := json.Unmarshal(object, &job); err != nil {
+		return fmt.Errorf("read a Job: %w", err)
+	}
+	if owner := metav1.GetControllerOf(&job); owner != nil && owner.Kind == "CronJob" {
+		id := kspec.ObjectID{Group: batchv1.GroupName, Version: "v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name}
+		maker := id
+		maker.Kind, maker.Name = "CronJob", owner.Name
+		m.cronJobs[id] = maker
+	}
+	return nil
 }
 
 // podOf decodes what the requirements look at of a Pod.

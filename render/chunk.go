@@ -14,6 +14,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/cloudcwfranck/kspec"
 )
 
 // A run of Kustomize takes time that grows with the square of its objects:
@@ -560,6 +562,24 @@ func (p *plan) reduce(k *kustomization, used map[int]bool, in map[int]bool) type
 		}
 	}
 	return out
+}
+
+// declared returns where the objects of a chunk are declared, by their kind and
+// name, which a chunk does not change; nil if another object of the chunk, or
+// of one of its files, has the same.
+func (s *scanner) declared(p *plan, chunk []int) map[[2]string]kspec.Source {
+	places := map[[2]string]kspec.Source{}
+	for _, i := range chunk {
+		a := p.atoms[i]
+		for _, d := range a.docs {
+			key := [2]string{text(field(d.node, "kind")), nameOf(d.node)}
+			if _, twice := places[key]; twice || len(s.namesakes(a.file, key[0], key[1])) > 1 {
+				return nil
+			}
+			places[key] = kspec.Source{File: a.file, Line: d.line}
+		}
+	}
+	return places
 }
 
 // prepareChunk hands the view what a chunk consists of, and returns a sum of

@@ -194,8 +194,26 @@ func (s *scanner) source(dir, file string, o built) kspec.Source {
 }
 
 // named returns what declaring would, where a document of a file has exactly
-// the name of u, without a look at all others.
-func (s *scanner) named(file string, u *unstructured.Unstructured) (document, bool) {
+// the name of u, without a look at all others. Of several, the one in the
+// namespace of u is meant.
+func (s *scanner) named(file string, u *unstructured.Unstructured) (best document, ok bool) {
+	gvk := u.GroupVersionKind()
+	for _, d := range s.namesakes(file, gvk.Kind, u.GetName()) {
+		if group, _, _ := strings.Cut(text(field(d.node, "apiVersion")), "/"); group != gvk.Group && gvk.Group != "" {
+			continue
+		}
+		if text(field(field(d.node, "metadata"), "namespace")) == u.GetNamespace() {
+			return d, true
+		}
+		if !ok {
+			best, ok = d, true
+		}
+	}
+	return best, ok
+}
+
+// namesakes returns the documents of a file that are of a kind and name.
+func (s *scanner) namesakes(file, kind, name string) []document {
 	if s.index[file] == nil {
 		s.index[file] = map[[2]string][]document{}
 		for _, d := range s.docs[file] {
@@ -203,13 +221,7 @@ func (s *scanner) named(file string, u *unstructured.Unstructured) (document, bo
 			s.index[file][key] = append(s.index[file][key], d)
 		}
 	}
-	gvk := u.GroupVersionKind()
-	for _, d := range s.index[file][[2]string{gvk.Kind, u.GetName()}] {
-		if group, _, _ := strings.Cut(text(field(d.node, "apiVersion")), "/"); group == gvk.Group || gvk.Group == "" {
-			return d, true
-		}
-	}
-	return document{}, false
+	return s.index[file][[2]string{kind, name}]
 }
 
 // search looks for the declaring document in all files that were read, for an

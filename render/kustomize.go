@@ -112,7 +112,11 @@ func (s *scanner) run(ctx context.Context, dir string) (r result) {
 		r.err = err
 		return r
 	}
-	r.parts, r.bytes, r.objects = 1, s.v.total, pack(s.sourced(dir, file, objects))
+	all := make([]made, len(objects))
+	for i, o := range objects {
+		all[i] = makes(o, s.source(dir, file, o))
+	}
+	r.parts, r.bytes, r.objects = 1, s.v.total, pack(sorted(all))
 	return r
 }
 
@@ -153,7 +157,8 @@ func (s *scanner) chunks(ctx context.Context, p *plan, dir, file string) (result
 
 // part builds one chunk, or remembers what it gave.
 func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known bool, err error) {
-	sum, err := s.prepareChunk(p, chunk, dir, true)
+	declared := s.declared(p, chunk)
+	sum, err := s.prepareChunk(p, chunk, dir, declared == nil)
 	if err != nil {
 		return result{}, false, err
 	}
@@ -163,20 +168,30 @@ func (s *scanner) part(p *plan, chunk []int, dir, file string) (r result, known 
 			return r, true, nil
 		}
 	}
-	objects, err := s.build(dir, func(origins bool) error {
-		_, err := s.prepareChunk(p, chunk, dir, origins)
-		return err
-	})
+	var objects []built
+	if declared != nil {
+		objects, err = s.krusty(dir, false)
+	} else {
+		objects, err = s.build(dir, func(origins bool) error {
+			_, err := s.prepareChunk(p, chunk, dir, origins)
+			return err
+		})
+	}
 	if err != nil {
 		return result{}, false, err
 	}
-	r = result{asked: asked, objects: pack(s.sourced(dir, file, objects))}
+	r = result{asked: asked}
+	all := make([]made, len(objects))
 	lost := false // its origin, and then its place is looked for in all files
-	for _, o := range objects {
+	for i, o := range objects {
+		src, ok := declared[[2]string{o.object.GetKind(), o.object.GetName()}]
+		if !ok {
+			src, lost = s.source(dir, file, o), lost || o.origin == nil
+		}
+		all[i] = makes(o, src)
 		r.bytes += o.size
-		lost = lost || o.origin == nil
 	}
-	if !lost {
+	if r.objects = pack(sorted(all)); !lost {
 		s.cache.put(&r)
 		s.cache.disk.save(&r)
 	}
@@ -190,13 +205,13 @@ func identity(id kspec.ObjectID) string {
 	return strings.Join([]string{of.Gvk.String(), of.EffectiveNamespace(), of.Name}, "|")
 }
 
-// sourced finds out where the objects are declared, and sorts them.
-func (s *scanner) sourced(dir, file string, objects []built) []made {
-	all := make([]made, len(objects))
-	for i, o := range objects {
-		src := s.source(dir, file, o)
-		all[i] = made{o.object, src.File, src.Line, kspec.BodyDigest(o.object)}
-	}
+// makes is an object with the place where it is declared.
+func makes(o built, src kspec.Source) made {
+	return made{o.object, src.File, src.Line, kspec.BodyDigest(o.object)}
+}
+
+// sorted sorts objects by their identity.
+func sorted(all []made) []made {
 	slices.SortStableFunc(all, compareMade)
 	return all
 }
@@ -282,7 +297,7 @@ func (s *scanner) collect(m resmap.ResMap, keep, marked bool) ([]built, error) {
 		}
 		origins[i] = origin
 	}
-	if !keep {
+	if marked && !keep {
 		if err := m.RemoveOriginAnnotations(); err != nil {
 			return nil, err
 		}

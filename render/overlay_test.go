@@ -434,6 +434,19 @@ metadata: {name: local, annotations: {config.kubernetes.io/local-config: "true"}
 	}
 }
 
+func TestObjectsOfOneNameInOneFileKnowTheirOwnLine(t *testing.T) {
+	const bindings = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: read, namespace: one}\n---\n" +
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: read, namespace: two}\n"
+	for name, size := range map[string]int{"whole": 1 << 20, "in chunks": 1} {
+		_, want, how := inChunks(t, tree("-- a/kustomization.yaml --\nresources: [all.yaml]\n-- a/all.yaml --\n"+bindings+"---\n"+configMap), "a", size)
+		if diff := cmp.Diff(map[string]string{
+			"Role.rbac.authorization.k8s.io one/read": "a/all.yaml:1", "Role.rbac.authorization.k8s.io two/read": "a/all.yaml:5", "ConfigMap a": "a/all.yaml:9",
+		}, places(want)); diff != "" || how.Parts > 1 != (size == 1) {
+			t.Errorf("%s: %+v\n%s", name, how, diff)
+		}
+	}
+}
+
 func TestOriginAnnotationsStayWhereTheUserAsksForThem(t *testing.T) {
 	want := mustRender(t, overlays("a"), tree("-- a/kustomization.yaml --\nbuildMetadata: [originAnnotations]\nresources: [a.yaml]\n-- a/a.yaml --\n"+configMap))
 	if got := want.Objects[0].GetAnnotations()["config.kubernetes.io/origin"]; got != "path: a.yaml\n" {

@@ -90,8 +90,10 @@ type Rule struct {
 	Controls []string
 	// Expression is CEL and true for an object that keeps the rule.
 	Expression string
-	Message    string
-	Source     Source
+	// Reads are the parameters that Expression reads, with their values.
+	Reads   map[string]any
+	Message string
+	Source  Source
 	// Origins tell where the rule comes from, nearest to the root first.
 	Origins []Origin
 }

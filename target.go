@@ -81,6 +81,9 @@ type TemplateUse struct {
 	// Origins tell which layers of a target that inherits said so, nearest to
 	// the root first; nil when it does not inherit.
 	Origins []Origin
+	// Inherited is how each layer that the target builds on uses the template
+	// by itself, sorted by layer, which is the last of the origins.
+	Inherited []TemplateUse
 }
 
 // Overlay is a Kustomize overlay or a plain folder that the engine deploys.

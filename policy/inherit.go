@@ -38,8 +38,8 @@ func (e *BaseError) Unwrap() error { return e.Err }
 //
 // What is later wins, by the strategy of the layer that names both, and what
 // the layer says itself is last. But no base wins over a layer that builds on
-// it, by whatever way it is reached. The error is a [BaseError] when it is about
-// a base.
+// it, by whatever way it is reached. Each template comes with how every layer
+// below uses it. The error is a [BaseError] when it is about a base.
 func Inherit(name string, layers map[string]Layer, isTemplate func(string) bool) ([]kspec.TemplateUse, error) {
 	h := heritage{layers: layers, isTemplate: isTemplate, known: map[string]flat{}}
 	f, err := h.flatten(name, nil)
@@ -48,9 +48,28 @@ func Inherit(name string, layers map[string]Layer, isTemplate func(string) bool)
 	}
 	var out []kspec.TemplateUse
 	for _, u := range f.uses {
-		out = append(out, u.noun())
+		n := u.noun()
+		n.Inherited = h.inherited(name, u.template)
+		out = append(out, n)
 	}
 	return out, nil
+}
+
+// inherited returns how the layers that one builds on use a template. A
+// template that is a base by itself is no layer.
+func (h heritage) inherited(name, template string) []kspec.TemplateUse {
+	var out []kspec.TemplateUse
+	for _, below := range slices.Sorted(maps.Keys(h.known)) {
+		if _, isLayer := h.layers[below]; !isLayer || below == name {
+			continue
+		}
+		for _, u := range h.known[below].uses {
+			if u.template == template {
+				out = append(out, u.noun())
+			}
+		}
+	}
+	return out
 }
 
 // heritage is one call of Inherit.

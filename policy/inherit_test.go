@@ -136,6 +136,33 @@ func TestInherit(t *testing.T) {
 	}
 }
 
+// What a layer below says counts there, whatever those say that build on it.
+func TestInheritTellsHowEveryLayerBelowUsesATemplate(t *testing.T) {
+	layers := map[string]policy.Layer{
+		"x":       layer("merge: team quota | quota max=3, limits"),
+		"team":    layer("override: company | quota max=2"),
+		"company": layer("merge: base | quota min=1"),
+		"base":    layer("merge: quota | quota max=1"),
+		"other":   layer("merge: | quota max=9"),
+		"idle":    layer("merge: |"),
+	}
+	uses, err := policy.Inherit("x", layers, func(name string) bool { return name == "quota" || name == "limits" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, u := range uses {
+		for _, below := range u.Inherited {
+			last := below.Origins[len(below.Origins)-1].Layer
+			got[u.Name] = append(got[u.Name], last+": "+written([]kspec.TemplateUse{below}))
+		}
+	}
+	want := map[string][]string{"quota": {"base: quota max=1@base", "company: quota max=1@base min=1@company", "team: quota max=2@team"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A repo whose specs all build on all those below them has more ways through it
 // than can be walked.
 func TestInheritWalksNoWayTwice(t *testing.T) {
@@ -174,6 +201,8 @@ func rule(layer, text string) kspec.Rule {
 			r.Message = value
 		case "subjects":
 			r.Subjects = strings.Split(value, ",")
+		case "reads":
+			r.Reads = map[string]any{"most": value}
 		case "controls":
 			r.Controls = strings.Split(value, ",")
 		}
@@ -243,7 +272,17 @@ func TestMergeRules(t *testing.T) {
 		{"final, and fewer subjects", kspec.Merge, []string{"x final expression=1 subjects=pods,jobs", "x subjects=jobs"}, "", `rule "x" is final in a (template t): b (template t) may not take away subjects`},
 		{"final, and more subjects", kspec.Merge, []string{"x final expression=1 subjects=pods", "x subjects=jobs,pods"}, "x final expression=1 subjects=jobs,pods @a(expression) @b(subjects)", ""},
 		{"final, and other controls", kspec.Merge, []string{final, "limits controls=C2"}, "", `rule "limits" is final in a (template t): b (template t) may not take away controls`},
-		{"final, and replaced by less", kspec.Override, []string{final, "limits expression=a"}, "", `rule "limits" is final in a (template t): b (template t) may not lower its severity`},
+		{"final, and replaced by less", kspec.Override, []string{final, "limits expression=a"}, "", `rule "limits" is final in a (template t): b (template t) may not take away subjects`},
+		{"final, and replaced by less severe", kspec.Override, []string{final, "limits severity=low expression=a subjects=pods controls=C1"}, "", `rule "limits" is final in a (template t): b (template t) may not lower its severity`},
+		{"final, and replaced by nothing", kspec.Override, []string{final, "limits"}, "", `rule "limits" is final in a (template t): b (template t) may not change its expression`},
+		{"final without a severity is medium", kspec.Merge, []string{"x final expression=1", "x severity=low"}, "", `rule "x" is final in a (template t): b (template t) may not lower its severity`},
+		{"final, and medium is what it was", kspec.Merge, []string{"x final expression=1", "x severity=medium"}, "x severity=medium final expression=1 @a(expression) @b(severity)", ""},
+		{"final, and the same expression of other parameters", kspec.Override, []string{"x final expression=1 reads=3", "x expression=1 reads=9"}, "", `rule "x" is final in a (template t): b (template t) may not give other parameters to its expression`},
+		{"final, and the same expression of the same parameters", kspec.Override, []string{"x final expression=1 reads=3", "x severity=high expression=1 reads=3"}, "x severity=high final expression=1 @b(expression,severity)", ""},
+		{"final, and not named again", kspec.Override, []string{final, "y expression=1"}, "limits severity=medium final expression=a message=m subjects=pods controls=C1 @a(controls,expression,message,severity,subjects); y expression=1 @b(expression)", ""},
+		{"a parameter goes with its expression", kspec.Merge, []string{"x expression=1 reads=3", "x final severity=high", "x expression=1 reads=9"}, "", `rule "x" is final in a (template t) and b (template t): c (template t) may not give other parameters to its expression`},
+		{"three layers that each override", kspec.Override, []string{"x expression=1 message=m", "x expression=2 severity=high", "x expression=3"}, "x expression=3 @c(expression)", ""},
+		{"append refuses it of three", kspec.Append, []string{"x expression=1", "y expression=1", "x expression=2"}, "", `mergeStrategy is append, and rule "x" is in both a (template t) and c (template t)`},
 		{"final since the second layer", kspec.Merge, []string{"x expression=1", "x final", "x expression=2"}, "", `rule "x" is final in a (template t) and b (template t): c (template t) may not change its expression`},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,8 +17,8 @@ import (
 //
 // It is an error when a layer names a rule twice, when two layers do and the
 // strategy is append, and when a layer weakens a rule that one before it marked
-// final: such a rule keeps its expression, and its severity, subjects and
-// controls may only grow. Once final, a rule stays final.
+// final: such a rule keeps its expression and what that reads, and its severity,
+// subjects and controls may only grow. Once final, a rule stays final.
 func MergeRules(s kspec.MergeStrategy, layers ...[]kspec.Rule) ([]kspec.Rule, error) {
 	var all []kspec.Rule
 	for _, layer := range layers {
@@ -76,7 +77,9 @@ func merged(a, b kspec.Rule) kspec.Rule {
 		out.Controls = a.Controls
 	}
 	out.Severity = cmp.Or(b.Severity, a.Severity)
-	out.Expression = cmp.Or(b.Expression, a.Expression)
+	if b.Expression == "" {
+		out.Expression, out.Reads = a.Expression, a.Reads
+	}
 	out.Message = cmp.Or(b.Message, a.Message)
 	set := b.Origins[0].Fields
 	out.Origins = nil
@@ -98,7 +101,9 @@ func weakened(a, b kspec.Rule) string {
 	switch {
 	case a.Expression != b.Expression:
 		return "change its expression"
-	case b.Severity.Rank() < a.Severity.Rank():
+	case !reflect.DeepEqual(a.Reads, b.Reads):
+		return "give other parameters to its expression"
+	case severity(b).Rank() < severity(a).Rank():
 		return "lower its severity"
 	case lacks(a.Subjects, b.Subjects):
 		return "take away subjects"
@@ -107,6 +112,9 @@ func weakened(a, b kspec.Rule) string {
 	}
 	return ""
 }
+
+// severity is how bad it is to break a rule.
+func severity(r kspec.Rule) kspec.Severity { return cmp.Or(r.Severity, kspec.Medium) }
 
 // fieldsOf lists the fields of r that are set, sorted.
 func fieldsOf(r kspec.Rule) []string {

@@ -112,6 +112,15 @@ func (e expression) uses(text string) bool {
 	return slices.ContainsFunc(e.names, func(n name) bool { return n.text == text })
 }
 
+// ofPods reports whether the expression reads nothing of an object but its pods,
+// and of its request nothing, so that it says the same for as long as they stay
+// as they are.
+func (e expression) ofPods() bool {
+	return !slices.ContainsFunc(e.names, func(n name) bool {
+		return slices.Contains([]string{"object", "oldObject", "request", "authorizer"}, n.text)
+	})
+}
+
 // qualifier is put before the names of variables.
 const qualifier = "variables."
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -54,18 +55,39 @@ func (j *job) demandOf(t template, use kspec.TemplateUse, values map[string]valu
 		if err != nil {
 			return demand{}, t.ruleError(i, "expression", err)
 		}
+		if err := unchanged(t, r, use, read); err != nil {
+			return demand{}, fmt.Errorf("rule %q is final: %w", r.Name, err)
+		}
 		d.reads[r.Name] = slices.Collect(maps.Keys(read))
 		for _, m := range placeholder.FindAllStringSubmatch(r.Message, -1) {
 			d.reads[r.Name] = append(d.reads[r.Name], m[1])
 		}
 		d.rules = append(d.rules, kspec.Rule{
 			Name: r.Name, Subjects: r.Subjects, Severity: kspec.Severity(r.Severity), Final: r.Final, Controls: r.Controls,
-			Expression: strings.TrimSpace(r.Expression), Message: oneLine(message),
+			Expression: strings.TrimSpace(r.Expression), Reads: read, Message: oneLine(message),
 			Source:  kspec.Source{Template: t.Name, File: t.file, Line: t.lineOf(i, "expression")},
 			Origins: []kspec.Origin{{Layer: d.layer(), Template: t.Name}},
 		})
 	}
 	return d, nil
+}
+
+// unchanged checks that what a final rule reads is as every layer below has it.
+func unchanged(t template, r v1alpha1.TemplateRule, use kspec.TemplateUse, read map[string]any) error {
+	if !r.Final {
+		return nil
+	}
+	for _, below := range use.Inherited {
+		for _, name := range slices.Sorted(maps.Keys(read)) {
+			was, err := parameter(t.Spec.Parameters[name], below.Parameters, name)
+			if err != nil || reflect.DeepEqual(was.celData(), read[name]) {
+				continue // or the layer left it to those that build on it
+			}
+			return fmt.Errorf("its parameter %q is %s in %s, and may not become %s",
+				name, literal(was.data), below.Origins[len(below.Origins)-1].Layer, literal(read[name]))
+		}
+	}
+	return nil
 }
 
 // oneLine returns a message as one line, as the API server demands.
@@ -74,7 +96,7 @@ func oneLine(message any) string {
 	if !ok {
 		text = literal(message)
 	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	return strings.TrimSpace(strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " "))
 }
 
 func (t template) lineOf(rule int, field string) int {
@@ -251,7 +273,7 @@ func (j *job) program(r kspec.Rule, d demand) (*program, error) {
 	isKnown := func(text string) bool { return slices.Contains(known, text) }
 	p.expression = e.qualified(isKnown)
 	above := 0
-	if p.pods && !e.uses("oldObject") {
+	if p.pods && e.ofPods() {
 		p.expression = "variables.samePods || (\n" + p.expression + "\n)"
 		above = 1
 	}
@@ -261,7 +283,7 @@ func (j *job) program(r kspec.Rule, d demand) (*program, error) {
 // help adds the helpers that an expression needs, and returns their names.
 func (p *program) help(e expression) []string {
 	all := helpers()
-	needed := map[string]bool{"samePods": !e.uses("oldObject")}
+	needed := map[string]bool{"samePods": e.ofPods()}
 	for _, h := range slices.Backward(all) {
 		if needed[h.name] = needed[h.name] || e.uses(h.name); needed[h.name] {
 			for _, other := range h.needs {

@@ -154,6 +154,47 @@ func TestBadRulesNameTheirPlace(t *testing.T) {
 	}
 }
 
+// A layer that builds on another may not turn the parameters of its final rules.
+func TestParametersThatAFinalRuleReadsStay(t *testing.T) {
+	const parameters = "{most: {type: int, default: 9}, span: {type: duration, default: 7d}, exempt: {type: array, default: []}, free: {type: int, default: 1}, given: {type: int}}"
+	const rules = "  - {name: size, final: true, subjects: [core/configmaps], message: 'at most {{free}}', expression: \"object.metadata.name in params.exempt || size(object.?data.orValue({})) <= params.most + params.given && duration(params.span) > duration('1h')\"}\n"
+	files := tree(ruled("base", parameters, rules))
+	use := func(layer string, parameters map[string]any) kspec.TemplateUse {
+		return kspec.TemplateUse{Name: "base", Parameters: parameters, Origins: []kspec.Origin{{Layer: layer, Template: "base"}}}
+	}
+	for _, c := range []struct {
+		name       string
+		below, own map[string]any
+		err        string
+	}{
+		{"nothing else", map[string]any{"given": 1}, map[string]any{"given": 1}, ""},
+		{"the same by another word", map[string]any{"given": 1, "most": 9, "span": "168h"}, map[string]any{"given": 1, "span": "7d"}, ""},
+		{"a wider limit", map[string]any{"given": 1, "most": 3}, map[string]any{"given": 1, "most": 4}, `rule "size" is final: its parameter "most" is 3 in company, and may not become 4`},
+		{"a wider limit than the default", map[string]any{"given": 1}, map[string]any{"given": 1, "most": 10}, `its parameter "most" is 9 in company, and may not become 10`},
+		{"back to the default", map[string]any{"given": 1, "most": 3}, map[string]any{"given": 1}, `its parameter "most" is 3 in company, and may not become 9`},
+		{"exempt names", map[string]any{"given": 1}, map[string]any{"given": 1, "exempt": []any{"mine"}}, `its parameter "exempt" is [] in company, and may not become ["mine"]`},
+		{"one that only the message reads", map[string]any{"given": 1}, map[string]any{"given": 1, "free": 2}, ""},
+		{"one that was left open", nil, map[string]any{"given": 5}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			target := using("base", nil)
+			target.Templates[0] = use("prod", c.own)
+			target.Templates[0].Inherited = []kspec.TemplateUse{use("company", c.below)}
+			want := doRender(t, compiled(), target, files)
+			if c.err == "" && len(want.Objects) == 2 && len(want.Unknown) == 0 {
+				return
+			}
+			if c.err == "" || !strings.Contains(reasons(want), c.err) || len(want.Objects) > 0 || !strings.Contains(reasons(want), "clusters/prod/clusterspec.yaml:1: template \"base\"") {
+				t.Errorf("got %q and %d objects, want %q", reasons(want), len(want.Objects), c.err)
+			}
+			open := tree(ruled("base", parameters, strings.Replace(rules, "final: true, ", "", 1)))
+			if got := doRender(t, compiled(), target, open); len(got.Unknown) > 0 || len(got.Objects) != 2 {
+				t.Errorf("a rule that is not final: %s", reasons(got))
+			}
+		})
+	}
+}
+
 // inheriting is a target that uses base by the layer company, and own by itself.
 func inheriting(s kspec.MergeStrategy) kspec.Target {
 	target := using("base", nil)
@@ -175,6 +216,7 @@ func TestRulesAreInherited(t *testing.T) {
 		name      string
 		strategy  kspec.MergeStrategy
 		base, own string
+		declared  string // parameters of own
 		want      map[string]got
 		err       string
 	}{
@@ -207,10 +249,15 @@ func TestRulesAreInherited(t *testing.T) {
 		{name: "final: another expression", strategy: kspec.Merge, base: final, own: "  - {name: size, expression: 'true'}\n", err: "may not change its expression"},
 		{name: "final: overridden", strategy: kspec.Override, base: final, own: "  - {name: size, subjects: [core/configmaps], severity: high, controls: [A/1], expression: 'true'}\n", err: "may not change its expression"},
 		{name: "final: other subjects", strategy: kspec.Override, base: final, own: "  - {name: size, subjects: [core/secrets], severity: high, controls: [A/1], expression: 'object.?data.orValue({}).size() <= params.most'}\n", err: `unknown parameter "most"`},
+		{name: "final: the same expression with a parameter of its own", strategy: kspec.Override, base: final, own: "  - {name: size, subjects: [core/configmaps], severity: high, controls: [A/1], expression: 'object.?data.orValue({}).size() <= params.most'}\n", declared: "{most: {type: int, default: 999}}", err: "may not give other parameters to its expression"},
+		{name: "final: the same expression with the same parameter", strategy: kspec.Override, base: final, own: "  - {name: size, subjects: [core/configmaps], severity: critical, controls: [A/1], expression: 'object.?data.orValue({}).size() <= params.most'}\n", declared: "{most: {type: int, default: 3}}", want: map[string]got{
+			"size":  {"critical", "A/1", "object.?data.orValue({}).size() <= variables.params.most", "rule size of template own is broken", "prod, template own"},
+			"named": {"medium", "", "object.metadata.name != ''", "rule named of template base is broken", "company, template base"},
+		}},
 		{name: "a rule that builds on none", strategy: kspec.Merge, base: base, own: "  - {name: sise, severity: low}\n", err: `rule "sise": no expression: it builds on no rule of that name`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			files := tree(ruled("base", parameters, c.base) + ruled("own", "{}", c.own))
+			files := tree(ruled("base", parameters, c.base) + ruled("own", c.declared, c.own))
 			want := doRender(t, compiled(), inheriting(c.strategy), files)
 			if c.err != "" {
 				if !strings.Contains(reasons(want), c.err) || len(want.Objects) > 0 {

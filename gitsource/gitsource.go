@@ -90,6 +90,7 @@ type Source struct {
 	repo    address
 	auth    Auth
 	timeout time.Duration
+	limits  Limits
 	reader  reader
 	turn    chan struct{} // holds one value while someone reads
 
@@ -104,6 +105,8 @@ type reader interface {
 	head(ctx context.Context) (*snapshot, string, error)
 	// at returns a commit.
 	at(ctx context.Context, h plumbing.Hash) (*snapshot, error)
+	// history returns a store of a commit and all that came before it.
+	history(ctx context.Context, h plumbing.Hash) (chain, error)
 }
 
 var _ kspec.Fetcher = (*Source)(nil)
@@ -123,7 +126,7 @@ func New(repo string, o Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		repo: a, auth: o.Auth, timeout: cmp.Or(o.Timeout, time.Minute),
+		repo: a, auth: o.Auth, timeout: cmp.Or(o.Timeout, time.Minute), limits: o.Limits.withDefaults(),
 		turn: make(chan struct{}, 1), branch: o.Branch,
 	}
 	o.Log = cmp.Or(o.Log, slog.Default()).With("repo", a.String())
@@ -251,26 +254,49 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// read runs f when it is its turn, within the timeout.
+// history returns a store of a commit and all that came before it.
+func (s *Source) history(ctx context.Context, h plumbing.Hash) (objects chain, err error) {
+	err = s.inTurn(ctx, func(ctx context.Context) error {
+		objects, err = s.reader.history(ctx, h)
+		return err
+	})
+	return objects, err
+}
+
+// read reads a commit when it is its turn.
 func (s *Source) read(ctx context.Context, f func(context.Context) (*snapshot, string, error)) (kspec.Tree, error) {
+	var found *snapshot
+	var branch string
+	err := s.inTurn(ctx, func(ctx context.Context) (err error) {
+		found, branch, err = f(ctx)
+		return err
+	})
+	if err != nil {
+		return kspec.Tree{}, err
+	}
+	s.remember(found, branch)
+	return found.tree(branch), nil
+}
+
+// inTurn runs f when it is its turn, within the timeout.
+func (s *Source) inTurn(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, ErrTimeout)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return kspec.Tree{}, explain(context.Cause(ctx), s.repo, s.auth, s.timeout)
+		return explain(context.Cause(ctx), s.repo, s.auth, s.timeout)
 	}
-	found, branch, err := f(ctx)
-	if err != nil {
-		// Some libraries say only that reading failed, when it was the time.
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return kspec.Tree{}, explain(err, s.repo, s.auth, s.timeout)
+	err := f(ctx)
+	if err == nil {
+		return nil
 	}
-	s.remember(found, branch)
-	return found.tree(branch), nil
+	// Some libraries say only that reading failed, when it was the time.
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return explain(err, s.repo, s.auth, s.timeout)
 }
 
 // known returns the commit h if it is at hand.

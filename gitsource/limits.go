@@ -39,6 +39,12 @@ func (l Limits) withDefaults() Limits {
 	}
 }
 
+// ofHistory are the limits of a commit with all that came before it.
+func (l Limits) ofHistory() Limits {
+	l.Files *= 10
+	return l
+}
+
 // LimitError says which of the [Limits] a repository goes beyond.
 type LimitError struct {
 	// Limit is the name of the field of [Limits].

@@ -108,6 +108,14 @@ func (l *local) at(_ context.Context, h plumbing.Hash) (*snapshot, error) {
 	return l.snapshot(repo, h)
 }
 
+func (l *local) history(context.Context, plumbing.Hash) (chain, error) {
+	repo, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	return chain{{s: repo.Storer}}, nil
+}
+
 func (l *local) snapshot(repo *git.Repository, h plumbing.Hash) (*snapshot, error) {
 	s, err := chain{{s: repo.Storer}}.snapshot(h, l.limits, nil)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {

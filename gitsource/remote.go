@@ -51,6 +51,13 @@ type remote struct {
 
 	last    map[string]*snapshot // by branch
 	pending *snapshot            // fetched, and perhaps not followed
+	past    fetched              // the last history, if anybody asked for one
+}
+
+// fetched is a commit with all that came before it.
+type fetched struct {
+	commit plumbing.Hash
+	chain  chain
 }
 
 // head asks the server for the commit of the branch, and fetches it unless it
@@ -115,6 +122,56 @@ func (r *remote) at(ctx context.Context, want plumbing.Hash) (*snapshot, error) 
 	return r.fetch(ctx, session, refs, want, r.base(r.branch))
 }
 
+// history fetches a commit with all that came before it: what is new since the
+// last one, or everything.
+func (r *remote) history(ctx context.Context, want plumbing.Hash) (chain, error) {
+	if r.past.commit == want {
+		return r.past.chain, nil
+	}
+	base := r.past
+	if len(base.chain) >= maxLayers {
+		base = fetched{}
+	}
+	all, err := r.since(ctx, want, base)
+	if err != nil && base.chain != nil && ctx.Err() == nil {
+		all, err = r.since(ctx, want, fetched{})
+	}
+	if err == nil {
+		r.past = fetched{want, all}
+	}
+	return all, err
+}
+
+// since fetches a commit with what came before it and is not in base.
+func (r *remote) since(ctx context.Context, want plumbing.Hash, base fetched) (chain, error) {
+	session, err := r.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	refs, err := session.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := obtainable(refs, want); err != nil {
+		return nil, err
+	}
+	req := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
+	req.Wants = []plumbing.Hash{want}
+	if base.chain != nil {
+		req.Haves = []plumbing.Hash{base.commit}
+	}
+	pack, err := r.ask(ctx, session, req, r.limits.ofHistory())
+	if err != nil {
+		return nil, err
+	}
+	l, err := inMemory{}.add(pack, base.chain)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(base.chain), l), nil
+}
+
 // base returns the commit that the next fetch of the branch can build on.
 func (r *remote) base(branch string) *snapshot {
 	if s, ok := r.last[branch]; ok {
@@ -171,7 +228,7 @@ func (r *remote) complete(ctx context.Context, session transport.UploadPackSessi
 			return nil, err
 		}
 	}
-	pack, err := r.ask(ctx, session, req)
+	pack, err := r.ask(ctx, session, req, r.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +257,7 @@ func request(refs *packp.AdvRefs, want plumbing.Hash, base *snapshot) (*packp.Up
 }
 
 // ask sends the request and returns the pack, checked against the limits.
-func (r *remote) ask(ctx context.Context, session transport.UploadPackSession, req *packp.UploadPackRequest) ([]byte, error) {
+func (r *remote) ask(ctx context.Context, session transport.UploadPackSession, req *packp.UploadPackRequest, limits Limits) ([]byte, error) {
 	resp, err := session.UploadPack(ctx, req)
 	if err != nil {
 		return nil, err
@@ -213,7 +270,7 @@ func (r *remote) ask(ctx context.Context, session transport.UploadPackSession, r
 	case req.Capabilities.Supports(capability.Sideband):
 		content = sideband.NewDemuxer(sideband.Sideband, resp)
 	}
-	return readPack(ctx, content, r.limits)
+	return readPack(ctx, content, limits)
 }
 
 // follow asks whether a branch that moved may be followed, when it was not
@@ -255,7 +312,7 @@ func (r *remote) descends(ctx context.Context, refs *packp.AdvRefs, from, to *sn
 	if _, err := session.AdvertisedReferencesContext(ctx); err != nil {
 		return false, err
 	}
-	pack, err := r.ask(ctx, session, req)
+	pack, err := r.ask(ctx, session, req, r.limits)
 	if err != nil {
 		return false, err
 	}

@@ -276,14 +276,13 @@ func (p part) object(file string, n *yaml.Node, object Object, kind string) (*Do
 func besides(form, mistakes []*FieldError, kind string) []*FieldError {
 	section := func(e *FieldError) string {
 		steps := strings.SplitN(e.Path, ".", 3)
-		if kind != specKind || len(steps) < 2 {
+		switch {
+		case kind != specKind || len(steps) < 2:
 			return ""
-		}
-		name, _, _ := strings.Cut(steps[1], "[")
-		if name == "manifests" {
+		case strings.HasPrefix(steps[1], "manifests"):
 			return "delivery" // each must suit the other
 		}
-		return name
+		return steps[1] // with the index of an item
 	}
 	return slices.DeleteFunc(mistakes, func(e *FieldError) bool {
 		return slices.ContainsFunc(form, func(f *FieldError) bool { return section(f) == section(e) })

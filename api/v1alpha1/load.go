@@ -26,6 +26,10 @@ type Sourced[T Object] struct {
 	document Document
 }
 
+// At returns err as a *[FieldError] of a field of the document, written as
+// "spec.policyTemplates[0]".
+func (s Sourced[T]) At(path string, err error) error { return s.document.fieldError(path, err) }
+
 // Set holds the documents of a config repo, each list sorted by name. No two
 // documents of one kind have the same name.
 //

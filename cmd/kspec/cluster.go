@@ -116,10 +116,11 @@ type listFlags struct {
 }
 
 func (f *listFlags) list(ctx context.Context, a *app) error {
-	set, errs, err := documents(ctx, a, f.repo, nil)
+	config, err := documents(ctx, a, f.repo, nil)
 	if err != nil {
 		return err
 	}
+	set, errs := config.set, config.errs
 	for _, err := range errs {
 		a.fail(err)
 	}

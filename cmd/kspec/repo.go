@@ -201,11 +201,16 @@ func (f *repoFlags) read(ctx context.Context, source configRepo) (*checkout, err
 	if err != nil {
 		return nil, err
 	}
+	return decoded(tree), nil
+}
+
+// decoded reads the documents of a tree.
+func decoded(tree kspec.Tree) *checkout {
 	c := &checkout{tree: tree}
 	c.set, c.errs = v1alpha1.Load(tree.FS)
 	targets, errs := c.set.Resolve(tree.Revision)
 	c.targets, c.errs = targets, append(c.errs, errs...)
-	return c, nil
+	return c
 }
 
 // keep takes over from last the documents that cannot be read any more, so

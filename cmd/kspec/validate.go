@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/render"
 )
 
 func newValidateCommand(a *app) *cobra.Command {
@@ -21,8 +23,12 @@ func newValidateCommand(a *app) *cobra.Command {
 		Use:   "validate [PATH]",
 		Short: "Check every kspec document of a folder or repo, without a cluster",
 		Long: `Check every document of the group kspec.io under PATH, a file or folder, or in
-the config repo: unknown fields, wrong values, names that lead nowhere. Each
-error names file, line and field.`,
+the config repo: unknown fields, wrong values, names that lead nowhere, templates
+that cannot be rendered with their parameters. What is named must be under PATH,
+or come with kspec. All errors of all files are told at once, each with file,
+line and field.
+
+Exit codes: 0 everything is valid, 2 something is not, or nothing was found.`,
 		Example: `  # A folder as it is on disk.
   kspec validate .
 
@@ -30,37 +36,79 @@ error names file, line and field.`,
   kspec validate --repo https://github.com/acme/config --branch main`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			set, errs, err := documents(cmd.Context(), a, repo, args)
+			c, err := documents(cmd.Context(), a, repo, args)
 			if err != nil {
 				return err
 			}
-			return a.printDocuments(set, errs)
+			if err := c.checkTemplates(cmd.Context(), a); err != nil {
+				return err
+			}
+			return a.printDocuments(c.set, c.errs)
 		},
 	}
 	repo.bind(cmd)
 	return cmd
 }
 
-// documents loads the documents of a path or, without one, of the repo.
-func documents(ctx context.Context, a *app, repo repoFlags, args []string) (*v1alpha1.Set, []error, error) {
+// documents reads the documents of a path or, without one, of the repo.
+func documents(ctx context.Context, a *app, repo repoFlags, args []string) (*checkout, error) {
 	if len(args) == 0 {
 		source, err := repo.open(a)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		defer func() { _ = source.Close() }()
-		c, err := repo.read(ctx, source)
-		if err != nil {
-			return nil, nil, err
-		}
-		return c.set, c.errs, nil
+		return repo.read(ctx, source)
 	}
 	fsys, err := pathFS(args[0])
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	set, errs := v1alpha1.Load(fsys)
-	return set, errs, nil
+	return decoded(kspec.Tree{FS: fsys}), nil
+}
+
+// checkTemplates renders the templates of every ClusterSpec, whatever its mode,
+// and drops those of which one cannot be.
+func (c *checkout) checkTemplates(ctx context.Context, a *app) error {
+	renderer := render.New(render.Options{Check: checker(), Log: a.log})
+	for _, t := range c.targets {
+		t.Overlays, t.Enforcement = nil, kspec.Enforce
+		want, err := renderer.Render(ctx, t, c.tree)
+		if err != nil {
+			return err
+		}
+		for _, u := range want.Unknown {
+			c.errs = append(c.errs, c.templateError(t, u))
+		}
+		c.set.Specs = slices.DeleteFunc(c.set.Specs, func(s v1alpha1.Sourced[*v1alpha1.ClusterSpec]) bool {
+			return len(want.Unknown) > 0 && s.Doc.Name == t.Name
+		})
+	}
+	return nil
+}
+
+// templateError places why a template cannot be rendered where the ClusterSpec
+// names it, unless the template itself is wrong.
+func (c *checkout) templateError(t kspec.Target, u kspec.Unknown) error {
+	reason, ofSpec := strings.CutPrefix(unknownText(u), fmt.Sprintf("%s:%d: ", t.Source.File, t.Source.Line))
+	if !ofSpec {
+		return errors.New(reason)
+	}
+	for _, s := range c.set.Specs {
+		if s.Doc.Name != t.Name {
+			continue
+		}
+		for i, use := range s.Doc.Spec.PolicyTemplates {
+			if use.Name == u.Source.Template {
+				return s.At(fmt.Sprintf("spec.policyTemplates[%d]", i), errors.New(reason))
+			}
+		}
+		if use := s.Doc.Spec.PolicyTemplate; use != nil && use.Name == u.Source.Template {
+			return s.At("spec.policyTemplate", errors.New(reason))
+		}
+		return s.At("spec", errors.New(reason))
+	}
+	return errors.New(reason)
 }
 
 // pathFS returns a folder, or a single file, as a file system that nothing
@@ -91,7 +139,10 @@ type oneFile struct {
 }
 
 // ReadDir implements [fs.ReadDirFS].
-func (f oneFile) ReadDir(string) ([]fs.DirEntry, error) {
+func (f oneFile) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name != "." {
+		return nil, fs.ErrNotExist
+	}
 	info, err := fs.Stat(f.FS, f.name)
 	if err != nil {
 		return nil, err

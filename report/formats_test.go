@@ -16,6 +16,9 @@ import (
 	"github.com/joshdk/go-junit"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"k8s.io/apimachinery/pkg/api/validation"
+	labelvalue "k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/report"
@@ -156,5 +159,113 @@ func TestJUnitHoldsNothingThatXMLForbids(t *testing.T) {
 		if err != nil || !cmp.Equal(suites[0].Totals, junit.Totals{Tests: 3, Skipped: 1, Error: 2, Duration: suites[0].Totals.Duration}) {
 			t.Errorf("%q: %v, %+v", s, err, suites)
 		}
+	}
+}
+
+// dashboard is what tests read of a policy report.
+type dashboard struct {
+	Kind     string
+	Metadata struct {
+		Name, Namespace string
+		Labels          map[string]string
+	}
+	Summary map[string]int
+	Results []struct {
+		Rule, Result string
+		Properties   map[string]string
+	}
+}
+
+func dashboards(t *testing.T, reports ...kspec.Report) (all []dashboard) {
+	t.Helper()
+	for _, doc := range strings.Split(write(t, "policyreport", report.Options{}, reports...), "---\n")[1:] {
+		var d dashboard
+		if err := yaml.Unmarshal([]byte(doc), &d); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+func TestPolicyReportsFitIntoACluster(t *testing.T) {
+	for _, doc := range strings.Split(write(t, "policyreport", report.Options{}, large(10_000)), "---\n") {
+		if object, err := yaml.YAMLToJSON([]byte(doc)); err != nil || len(object) > 1_500_000 {
+			t.Errorf("a document of %d bytes: %v", len(object), err)
+		}
+	}
+	names, failed := map[string]bool{}, 0
+	for _, d := range dashboards(t, large(10_000)) {
+		names[d.Kind+d.Metadata.Namespace+d.Metadata.Name] = true
+		failed += d.Summary["fail"]
+	}
+	if len(names) < 2 || failed != 10_000 || !names["PolicyReportshopkspec-staging-2"] {
+		t.Errorf("%d documents of their own names tell of %d failures: %v", len(names), failed, names)
+	}
+}
+
+func TestPolicyReportsOfTwoTargetsHaveTwoNames(t *testing.T) {
+	names, labels := map[string]bool{}, map[string]bool{}
+	targets := []string{"", "prod-eu", "Prod-EU", "prod_eu", "prod.eu", "..", "a..b", "é", "\n", strings.Repeat("a", 300), strings.Repeat("a", 301)}
+	for _, target := range targets {
+		d := dashboards(t, kspec.Report{Target: target, StartedAt: start})[0]
+		names[d.Metadata.Name], labels[d.Metadata.Labels["kspec.io/target"]] = true, true
+		if wrong := validation.NameIsDNSSubdomain(d.Metadata.Name, false); len(wrong) > 0 {
+			t.Errorf("%q becomes %q: %v", target, d.Metadata.Name, wrong)
+		}
+		if wrong := labelvalue.IsValidLabelValue(d.Metadata.Labels["kspec.io/target"]); len(wrong) > 0 {
+			t.Errorf("%q becomes %v: %v", target, d.Metadata.Labels, wrong)
+		}
+	}
+	if len(names) != len(targets) || len(labels) != len(targets) {
+		t.Errorf("%d targets have %d names and %d labels", len(targets), len(names), len(labels))
+	}
+}
+
+// A namespace that is not there takes no document.
+func TestPolicyReportsGoIntoNamespacesThatAreThere(t *testing.T) {
+	missing := func(id kspec.ObjectID) kspec.Finding {
+		return kspec.Finding{Verdict: kspec.Missing, Severity: kspec.High, Object: id}
+	}
+	rep := inSync().With(
+		missing(kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: "gone"}),
+		missing(kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "gone", Name: "a"}),
+		missing(kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "No Name", Name: "a"}),
+		missing(kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "there", Name: "a"}),
+	)
+	got := map[string]int{}
+	for _, d := range dashboards(t, rep) {
+		got[d.Kind+" "+d.Metadata.Namespace] = len(d.Results)
+	}
+	if diff := cmp.Diff(map[string]int{"ClusterPolicyReport ": 3, "PolicyReport there": 1}, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
+func TestPolicyReportsTellWhatIsFailedSkippedWarnedAndNotKnown(t *testing.T) {
+	exemption := "migration"
+	broken := kspec.Finding{Verdict: kspec.Violation, Severity: kspec.High, Check: kspec.CheckImages, Object: deployment("a")}
+	waived, notice := broken, broken
+	waived.WaivedBy, waived.Check = &exemption, ""
+	notice.WaivedBy, notice.Notice = &exemption, true
+	for range 40 {
+		waived.Fields = append(waived.Fields, kspec.Field{Path: "/spec/x", Desired: strings.Repeat("x", 5_000), Live: 1})
+	}
+	rep := inSync().With(broken, waived, notice)
+	rep.Unknown = []kspec.Unknown{{Object: deployment("b"), Reason: "forbidden"}}
+	d := dashboards(t, rep)[1]
+	var got []string
+	for _, r := range d.Results {
+		got = append(got, r.Rule+" "+r.Result)
+	}
+	if diff := cmp.Diff([]string{"workloads.images fail", "workloads.images warn", "Violation skip", "Unknown error"}, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"pass": 0, "fail": 1, "warn": 1, "error": 1, "skip": 1}, d.Summary); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
+	}
+	skipped := d.Results[2].Properties
+	if skipped["waivedBy"] != "migration" || skipped["moreFields"] != "8" || len(skipped["field32"]) > 2_100 || skipped["field33"] != "" {
+		t.Errorf("%d properties, %s more fields, waived by %s", len(skipped), skipped["moreFields"], skipped["waivedBy"])
 	}
 }

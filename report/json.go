@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -194,7 +195,7 @@ func documents(reports []kspec.Report) any {
 // marshal writes v as indented JSON that no terminal obeys.
 func marshal(v any) ([]byte, error) {
 	text, err := encode(v)
-	return spellOut(text, wideJSON), err
+	return spellOut(text), err
 }
 
 func encode(v any) ([]byte, error) {
@@ -206,9 +207,23 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func wideJSON(r rune) string {
-	high, low := utf16.EncodeRune(r)
-	return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+// spellOut spells by its number what cannot be seen, such as C1 controls and
+// bidirectional overrides. In a JSON text it can only stand inside strings.
+func spellOut(text []byte) []byte {
+	var b bytes.Buffer
+	b.Grow(len(text))
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return b.Bytes()
 }
 
 // Parse reads what Write wrote as JSON: one report or a list. Whole numbers

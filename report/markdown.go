@@ -159,7 +159,7 @@ func code(s string) string {
 		return ""
 	}
 	// A table ends its cell at "\\|", so a backslash must not touch a pipe.
-	s = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`).Replace(clean(clip(s, markdownText)))
+	s = pipes.Replace(clean(clip(s, markdownText)))
 	longest, run := 0, 0
 	for _, r := range s {
 		if r != '`' {
@@ -176,18 +176,22 @@ func code(s string) string {
 	return fence + s + fence
 }
 
+var pipes = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`)
+
 // escape returns s as plain text in Markdown. Mentions, references and links
 // are resolved by forges after Markdown is rendered, so no backslash stops
 // them: an invisible space does.
 func escape(s string) string {
-	const gap = "&#8203;"
-	s = strings.NewReplacer(
-		"&", "&amp;"+gap, "<", "&lt;", ">", "&gt;",
-		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`+gap,
-		"@", "@"+gap, "#", "#"+gap, "!", "!"+gap, "%", "%"+gap, "://", ":"+gap+"//", "$", `\$`+gap,
-	).Replace(clean(clip(s, markdownText)))
-	return words.ReplaceAllString(s, "$1"+gap+"$2")
+	return words.ReplaceAllString(signs.Replace(clean(clip(s, markdownText))), "$1"+gap+"$2")
 }
+
+const gap = "&#8203;"
+
+var signs = strings.NewReplacer(
+	"&", "&amp;"+gap, "<", "&lt;", ">", "&gt;",
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`+gap,
+	"@", "@"+gap, "#", "#"+gap, "!", "!"+gap, "%", "%"+gap, "://", ":"+gap+"//", "$", `\$`+gap,
+)
 
 // words are the beginnings of references and links that hold no sign.
 var words = regexp.MustCompile(`(?i)\b(GH|www)([-.])`)

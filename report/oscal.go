@@ -235,16 +235,13 @@ func oscalObservationOf(rep kspec.Report, f kspec.Finding, i int) oscalObservati
 			"verdict", string(f.Verdict), "severity", string(f.Severity), "type", string(f.Type), "check", f.Check,
 			"fingerprint", f.Fingerprint, "source", place(f.Source), "hint", f.Hint,
 		),
-		Subjects: oscalSubjects(rep, f.Object),
+		Subjects: oscalSubjects(rep, f.Object), Remarks: waived(f),
 	}
 	for _, d := range f.Fields {
 		o.Evidence = append(o.Evidence, oscalEvidence{change(d)})
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.Evidence)) {
 		o.Evidence = append(o.Evidence, oscalEvidence{clean(key) + ": " + show(f.Evidence[key])})
-	}
-	if f.WaivedBy != nil {
-		o.Remarks = "waived by the exemption " + clean(*f.WaivedBy)
 	}
 	return o
 }

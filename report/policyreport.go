@@ -2,8 +2,9 @@ package report
 
 import (
 	"bytes"
-	"cmp"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,18 +86,32 @@ func writeReports(reports []kspec.Report, kinds reportKinds) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// Bounds of a document: etcd takes objects of 1.5 MiB. What is past them goes
+// into a further document, or is counted.
+const (
+	reportSize   = 1 << 20
+	reportText   = 2048 // characters of a message or property
+	reportFields = 32   // of a finding
+)
+
 // policyReportsOf returns the documents of a report by namespace. What has
-// none, or no object, is in the first, which is always there: a dashboard then
-// sees that what it showed before is over.
+// none, or no object, or one that no document can be put into, is in the first,
+// which is always there.
 func policyReportsOf(rep kspec.Report, kinds reportKinds) []policyReport {
 	results := map[string][]policyResult{"": nil}
+	gone := absent(rep)
 	add := func(id kspec.ObjectID, r policyResult) {
-		r.Source, r.Policy, r.Scored = "kspec", rep.Target, true
+		r.Source, r.Policy, r.Scored = "kspec", clean(rep.Target), true
 		r.Timestamp = resultTime{rep.StartedAt.Unix(), int32(rep.StartedAt.Nanosecond())}
+		r.Message = clip(clean(r.Message), reportText)
 		if id != (kspec.ObjectID{}) {
 			r.Resources = []resultObject{{id.GVK().GroupVersion().String(), id.Kind, id.Namespace, id.Name}}
 		}
-		results[id.Namespace] = append(results[id.Namespace], r)
+		namespace := id.Namespace
+		if gone[namespace] || len(validation.NameIsDNSLabel(namespace, false)) > 0 {
+			namespace = ""
+		}
+		results[namespace] = append(results[namespace], r)
 	}
 	for _, f := range rep.Findings {
 		add(f.Object, policyResultOf(f))
@@ -105,44 +120,85 @@ func policyReportsOf(rep kspec.Report, kinds reportKinds) []policyReport {
 		add(u.Object, policyResult{Rule: "Unknown", Result: "error", Message: u.Reason})
 	}
 	var docs []policyReport
-	for namespace, list := range results {
-		doc := policyReport{
-			APIVersion: kinds.apiVersion, Kind: kinds.namespaced, Results: append([]policyResult{}, list...),
-			Metadata: reportMeta{
-				Name: reportName(rep.Target), Namespace: namespace,
-				Labels:      map[string]string{"app.kubernetes.io/managed-by": "kspec"},
-				Annotations: map[string]string{"kspec.io/revision": rep.Revision.String(), "kspec.io/cluster": rep.Cluster},
-			},
-			Summary: map[string]int{"pass": 0, "fail": 0, "warn": 0, "error": 0, "skip": 0},
+	for _, namespace := range slices.Sorted(maps.Keys(results)) {
+		for i, part := range parts(results[namespace]) {
+			docs = append(docs, policyReportOf(rep, kinds, namespace, i, part))
 		}
-		if namespace == "" {
-			doc.Kind = kinds.cluster
-			doc.Summary["pass"] = passed(rep)
-		}
-		for _, r := range list {
-			doc.Summary[r.Result]++
-		}
-		docs = append(docs, doc)
 	}
-	slices.SortFunc(docs, func(a, b policyReport) int { return cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace) })
+	docs[0].Summary["pass"] = passed(rep)
 	return docs
+}
+
+// policyReportOf returns the document number i of a namespace.
+func policyReportOf(rep kspec.Report, kinds reportKinds, namespace string, i int, results []policyResult) policyReport {
+	doc := policyReport{
+		APIVersion: kinds.apiVersion, Kind: kinds.namespaced, Results: append([]policyResult{}, results...),
+		Metadata: reportMeta{
+			Name: "kspec-" + nameLike(rep.Target, 240), Namespace: namespace,
+			Labels:      map[string]string{"app.kubernetes.io/managed-by": "kspec", "kspec.io/target": nameLike(rep.Target, 63)},
+			Annotations: map[string]string{"kspec.io/revision": rep.Revision.String(), "kspec.io/cluster": rep.Cluster},
+		},
+		Summary: map[string]int{"pass": 0, "fail": 0, "warn": 0, "error": 0, "skip": 0},
+	}
+	if namespace == "" {
+		doc.Kind = kinds.cluster
+	}
+	if i > 0 {
+		doc.Metadata.Name += fmt.Sprintf("-%d", i+1)
+	}
+	for _, r := range results {
+		doc.Summary[r.Result]++
+	}
+	return doc
+}
+
+// parts divides results so that each part fits into a document; there is at
+// least one.
+func parts(results []policyResult) [][]policyResult {
+	var all [][]policyResult
+	size, begin := 0, 0
+	for i, r := range results {
+		text, _ := encode(r) // texts and numbers only: cannot fail
+		if size += len(text); size > reportSize && i > begin {
+			all = append(all, results[begin:i])
+			begin, size = i, len(text)
+		}
+	}
+	return append(all, results[begin:])
+}
+
+// absent names the namespaces that the cluster does not have.
+func absent(rep kspec.Report) map[string]bool {
+	names := map[string]bool{}
+	for _, f := range rep.Findings {
+		if f.Verdict == kspec.Missing && f.Object.Kind == "Namespace" && f.Object.Group == "" {
+			names[f.Object.Name] = true
+		}
+	}
+	return names
 }
 
 func policyResultOf(f kspec.Finding) policyResult {
 	r := policyResult{
-		Rule: string(f.Verdict), Category: string(f.Type), Severity: f.Severity, Result: "fail", Message: f.Message,
+		Rule: ruleOf(f), Category: string(f.Type), Severity: f.Severity, Result: "fail", Message: f.Message,
 		Properties: map[string]string{"fingerprint": f.Fingerprint},
 	}
-	if f.WaivedBy != nil {
-		r.Result, r.Properties["waivedBy"] = "skip", *f.WaivedBy
+	switch {
+	case f.Notice:
+		r.Result = "warn"
+	case f.WaivedBy != nil:
+		r.Result, r.Properties["waivedBy"] = "skip", clip(clean(*f.WaivedBy), reportText)
 	}
 	for key, value := range map[string]string{"hint": f.Hint, "file": place(f.Source), "controls": strings.Join(f.Controls, ", ")} {
 		if value != "" {
-			r.Properties[key] = value
+			r.Properties[key] = clip(clean(value), reportText)
 		}
 	}
-	for i, d := range f.Fields {
-		r.Properties[fmt.Sprintf("field%d", i+1)] = change(d)
+	for i, d := range f.Fields[:min(len(f.Fields), reportFields)] {
+		r.Properties[fmt.Sprintf("field%d", i+1)] = clip(change(d), reportText)
+	}
+	if more := len(f.Fields) - reportFields; more > 0 {
+		r.Properties["moreFields"] = fmt.Sprint(more)
 	}
 	return r
 }
@@ -159,14 +215,15 @@ func passed(rep kspec.Report) int {
 	return max(0, rep.Coverage.Objects-len(bad))
 }
 
-// reportName makes the name of a target one of an object.
-func reportName(target string) string {
-	name := "kspec-" + notInNames.ReplaceAllString(strings.ToLower(target), "-")
-	name = strings.TrimRight(name[:min(len(name), 253)], "-.")
-	if len(validation.NameIsDNSSubdomain(name, false)) > 0 {
-		return "kspec"
+// nameLike makes a name of a Kubernetes object of s, at most so long. What is
+// no such name gets a hash, so that no two become one.
+func nameLike(s string, most int) string {
+	if len(s) <= most && len(validation.NameIsDNSSubdomain(s, false)) == 0 {
+		return s
 	}
-	return name
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[:8]
+	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(s), "-"), "-")
+	return strings.TrimLeft(strings.TrimRight(name[:min(len(name), most-len(hash)-1)], "-")+"-"+hash, "-")
 }
 
-var notInNames = regexp.MustCompile(`[^a-z0-9.-]+`)
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -526,18 +527,29 @@ func TestMarkdownIsBounded(t *testing.T) {
 	}
 }
 
-func BenchmarkText(b *testing.B) {
-	rep := drifted()
-	b.ReportAllocs()
-	for b.Loop() {
-		write(b, "text", report.Options{}, rep)
+// large returns a report of n findings of one namespace.
+func large(n int) kspec.Report {
+	rep := inSync()
+	rep.Coverage.Objects = 2 * n
+	for i := range n {
+		f := drifted().Findings[replicas]
+		f.Object.Name = fmt.Sprint("web-", i)
+		f.Controls = []string{"NIST-800-53/CM-3"}
+		rep.Findings = append(rep.Findings, f.Fingerprinted())
 	}
+	return rep
 }
 
-func BenchmarkJSON(b *testing.B) {
-	rep := drifted()
-	b.ReportAllocs()
-	for b.Loop() {
-		write(b, "json", report.Options{}, rep)
+func BenchmarkTenThousandFindings(b *testing.B) {
+	rep := large(10_000)
+	for _, format := range report.Formats() {
+		b.Run(format, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := report.Write(io.Discard, format, []kspec.Report{rep}, report.Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

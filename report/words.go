@@ -16,6 +16,9 @@ import (
 // characters, escape sequences, bidirectional overrides, broken UTF-8, and the
 // marks that make CI runners take a line for a command.
 func clean(s string) string {
+	if utf8.ValidString(s) && printable(s) && !strings.Contains(s, "##") {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -29,7 +32,13 @@ func clean(s string) string {
 		}
 		i += n
 	}
-	return strings.NewReplacer("##[", `#\x23[`, "##vso[", `#\x23vso[`).Replace(b.String())
+	return commands.Replace(b.String())
+}
+
+var commands = strings.NewReplacer("##[", `#\x23[`, "##vso[", `#\x23vso[`)
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
 func plural(n int, noun string) string {
@@ -150,6 +159,21 @@ func headline(f kspec.Finding) string {
 		return plural(n, "field") + " that Git does not set"
 	default:
 		return f.Message
+	}
+}
+
+// ruleOf names what a finding breaks: a requirement, or what its verdict means.
+func ruleOf(f kspec.Finding) string { return cmp.Or(clean(f.Check), string(f.Verdict)) }
+
+// waived says why a finding is not open, or "".
+func waived(f kspec.Finding) string {
+	switch {
+	case f.WaivedBy == nil:
+		return ""
+	case f.Notice:
+		return "a notice: nothing is wrong yet"
+	default:
+		return "waived by the exemption " + clean(*f.WaivedBy)
 	}
 }
 

@@ -2,12 +2,12 @@ package report
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/json"
+	"errors"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -17,46 +17,118 @@ func writeYAML(reports []kspec.Report, _ Options) ([]byte, error) {
 }
 
 // marshalYAML writes v, which has JSON tags, as YAML that no terminal obeys.
-// The order of keys is that of JSON.
+// Keys keep the order that JSON has them in.
 func marshalYAML(v any) ([]byte, error) {
 	text, err := encode(v)
 	if err != nil {
 		return nil, err
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(spellOut(text, wideYAML), &doc); err != nil { // JSON is YAML
-		return nil, err
+	w := yamlWriter{from: json.NewDecoder(bytes.NewReader(text)), fresh: true}
+	w.from.UseNumber()
+	w.b.Grow(len(text))
+	w.value(0, 0)
+	w.b.WriteByte('\n')
+	if w.err != nil && !errors.Is(w.err, io.EOF) {
+		return nil, w.err
 	}
-	restyle(&doc)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	enc.CompactSeqIndent()
-	if err := enc.Encode(&doc); err != nil {
-		return nil, err
-	}
-	return spellOut(b.Bytes(), wideYAML), nil
+	return w.b.Bytes(), nil
 }
 
-// restyle takes away the brackets and most quotes of JSON. What stands without
-// quotes is the same text to readers of YAML 1.1 and 1.2, and has nothing in it
-// to be spelled out, which only works in quotes.
-func restyle(n *yaml.Node) {
-	n.Style = 0
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		switch {
-		case strings.Contains(n.Value, "\n") && printable(strings.ReplaceAll(n.Value, "\n", "")):
-			n.Style = yaml.LiteralStyle
-		case !plainYAML.MatchString(n.Value) || wordsYAML.MatchString(n.Value):
-			n.Style = yaml.DoubleQuotedStyle
+// yamlWriter writes as YAML what it reads as JSON.
+type yamlWriter struct {
+	b    bytes.Buffer
+	from *json.Decoder
+	err  error
+	// fresh is true where a block may begin on the same line: at the beginning,
+	// and behind the dash of an item.
+	fresh bool
+}
+
+func (w *yamlWriter) next() json.Token {
+	token, err := w.from.Token()
+	if w.err == nil {
+		w.err = err
+	}
+	return token
+}
+
+// begin starts a line.
+func (w *yamlWriter) begin(indent int) {
+	if !w.fresh {
+		w.b.WriteByte('\n')
+		w.b.WriteString(strings.Repeat(" ", indent))
+	}
+	w.fresh = false
+}
+
+// value writes the next value: the keys of a mapping at one indentation, the
+// items of a list at another, and anything else behind what stands in the line.
+func (w *yamlWriter) value(keys, items int) {
+	token := w.next()
+	open, nested := token.(json.Delim)
+	if nested && w.from.More() {
+		for w.from.More() {
+			if open == '[' {
+				w.begin(items)
+				w.b.WriteString("- ")
+				w.fresh = true
+				w.value(items+2, items+2)
+			} else {
+				w.pair(keys)
+			}
 		}
+		w.next()
+		return
 	}
-	if len(n.Content) == 0 && n.Kind != yaml.ScalarNode {
-		n.Style = yaml.FlowStyle // [] and {}
+	if !w.fresh {
+		w.b.WriteByte(' ')
 	}
-	for _, c := range n.Content {
-		restyle(c)
+	w.fresh = false
+	if nested {
+		w.next()
+		w.b.WriteString(map[json.Delim]string{'[': "[]", '{': "{}"}[open])
+		return
 	}
+	w.scalar(token, keys)
+}
+
+// pair writes a key and its value. Of a key on one line YAML reads 1024
+// characters at most.
+func (w *yamlWriter) pair(indent int) {
+	name, _ := w.next().(string)
+	key, items := textYAML(name), indent
+	w.begin(indent)
+	if len(key) > 1000 {
+		key, items = "? "+key+"\n"+strings.Repeat(" ", indent), indent+2
+	}
+	w.b.WriteString(key + ":")
+	w.value(indent+2, items)
+}
+
+func (w *yamlWriter) scalar(token json.Token, indent int) {
+	switch v := token.(type) {
+	case string:
+		if block := blockYAML(v, indent); block != "" {
+			w.b.WriteString(block)
+		} else {
+			w.b.WriteString(textYAML(v))
+		}
+	case json.Number:
+		w.b.WriteString(v.String())
+	case bool:
+		w.b.WriteString(strconv.FormatBool(v))
+	case nil:
+		w.b.WriteString("null")
+	}
+}
+
+// textYAML writes a text on one line: bare, when readers of YAML 1.1 and 1.2
+// take it for the same text. What cannot be seen is spelled out.
+func textYAML(s string) string {
+	if plainYAML.MatchString(s) && !wordsYAML.MatchString(s) {
+		return s
+	}
+	return strconv.Quote(s) // whose escapes all are YAML's
 }
 
 var (
@@ -64,26 +136,17 @@ var (
 	wordsYAML = regexp.MustCompile(`(?i)^(y|n|yes|no|on|off|true|false|null)$`)
 )
 
-func wideYAML(r rune) string { return fmt.Sprintf(`\U%08x`, r) }
-
-// spellOut spells what cannot be seen by its number: control characters,
-// bidirectional overrides and the like. Outside of strings there is none.
-func spellOut(text []byte, wide func(rune) string) []byte {
-	var b bytes.Buffer
-	b.Grow(len(text))
-	for _, r := range string(text) {
-		switch {
-		case r == '\n' || strconv.IsPrint(r):
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteString(wide(r))
-		}
+// blockYAML writes a text of several lines as such, or returns "" for one that
+// it would not keep.
+func blockYAML(s string, indent int) string {
+	body, ended := strings.CutSuffix(s, "\n")
+	if !strings.Contains(body, "\n") || strings.HasSuffix(body, "\n") || strings.HasPrefix(body, " ") || strings.HasPrefix(body, "\n") ||
+		!printable(strings.ReplaceAll(body, "\n", "")) {
+		return ""
 	}
-	return b.Bytes()
-}
-
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+	mark := "|-"
+	if ended {
+		mark = "|"
+	}
+	return mark + "\n" + strings.Repeat(" ", indent) + strings.ReplaceAll(body, "\n", "\n"+strings.Repeat(" ", indent))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -70,8 +71,12 @@ func cut(name string, longest int) string {
 	if len(name) <= longest {
 		return name
 	}
-	sum := sha256.Sum256([]byte(name))
-	return strings.TrimRight(name[:longest-9], "-.") + "-" + hex.EncodeToString(sum[:4])
+	return strings.TrimRight(name[:longest-9], "-.") + "-" + shortDigest(name)
+}
+
+func shortDigest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
 // tame removes from a Namespace the labels that make Pod Security deny, unless
@@ -223,15 +228,16 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 	var files []kspec.File
 	var names []string
 	var templates []string
-	for _, p := range policies {
+	file := fileNames(policies)
+	for i, p := range policies {
 		j.own(p)
 		if err := j.exempt(p.Unstructured); err != nil {
 			return nil, err
 		}
 		src := kspec.Source{Template: p.template.Name, File: p.template.file, Line: p.template.line}
 		if dir != "" {
-			name := fileName(p.Unstructured)
-			content, err := deliveryFile(p.template.Name, p.Object)
+			name := file[i]
+			content, err := j.deliveryFile(p)
 			if err != nil {
 				return nil, err
 			}
@@ -258,22 +264,46 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 	return files, nil
 }
 
-// fileName returns kind-name.yaml, with the namespace between when there is
-// one. Whatever an object is called, it is the name of a file and no path.
-func fileName(u *unstructured.Unstructured) string {
-	parts := []string{u.GetKind(), u.GetNamespace(), u.GetName()}
-	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
-	name := strings.ToLower(strings.Join(parts, "-"))
-	name = strings.NewReplacer(":", "-", "/", "-", `\`, "-").Replace(name)
-	return cut(name, longestName-len(".yaml")) + ".yaml"
+// fileNames returns the names of the files of objects: kind-name.yaml, with the
+// namespace between when there is one, and a digest behind where that would name
+// two files. Whatever an object is called, it is the name of a file and no path.
+func fileNames(policies []policy) []string {
+	const longest = longestName - len(".yaml")
+	var names []string
+	count := map[string]int{}
+	for _, p := range policies {
+		parts := []string{p.GetKind(), p.GetNamespace(), p.GetName()}
+		parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+		name := strings.ToLower(strings.Join(parts, "-"))
+		name = cut(strings.NewReplacer(":", "-", "/", "-", `\`, "-").Replace(name), longest)
+		names = append(names, name)
+		count[name]++
+	}
+	for i, name := range names {
+		if count[name] > 1 {
+			p := policies[i]
+			names[i] = cut(name, longest-9) + "-" + shortDigest(strings.Join([]string{p.GetAPIVersion(), p.GetKind(), p.GetNamespace(), p.GetName()}, "/"))
+		}
+		names[i] += ".yaml"
+	}
+	return names
 }
 
-func deliveryFile(template string, object map[string]any) ([]byte, error) {
-	data, err := yaml.Marshal(object)
-	if err != nil {
-		return nil, fmt.Errorf("print an object of template %s: %w", template, err)
+// fluxVariable is what Flux replaces after a build, if a Kustomization says so.
+var fluxVariable = regexp.MustCompile(`\$[{$]`)
+
+// deliveryFile prints a policy. Flux leaves alone what it would else take for a
+// variable of its own.
+func (j *job) deliveryFile(p policy) ([]byte, error) {
+	data, err := yaml.Marshal(p.Object)
+	if err == nil && j.target.Delivery.Engine == kspec.Flux && fluxVariable.Match(data) {
+		p.SetAnnotations(labels.Merge(p.GetAnnotations(), labels.Set{"kustomize.toolkit.fluxcd.io/substitute": "disabled"}))
+		data, err = yaml.Marshal(p.Object)
 	}
-	return slices.Concat([]byte(header+"template "+template+"; changes are overwritten.\n"), data), nil
+	if err != nil {
+		return nil, fmt.Errorf("print an object of template %s: %w", p.template.Name, err)
+	}
+	return slices.Concat([]byte(header+"template "+p.template.Name+"; changes are overwritten.\n"), data), nil
 }
 
 // deliveryIndex lists the files. Without any it has a name, because Kustomize

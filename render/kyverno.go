@@ -56,5 +56,10 @@ func (p *program) kyvernoLegacy(mode kspec.Enforcement, selector map[string]any)
 			"validate": map[string]any{"allowExistingViolations": false, "cel": check, "failureAction": action},
 		}},
 	})
+	for _, sign := range []string{"{{", "$("} {
+		if mentions(policy.Object, sign) {
+			return nil, fmt.Errorf("a ClusterPolicy of Kyverno takes %s for a variable of its own: set delivery.policies to vap or kyverno", sign)
+		}
+	}
 	return []*unstructured.Unstructured{policy}, nil
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/cloudcwfranck/kspec/test/kube"
 )
 
-// kyvernoCRDs installs the CustomResourceDefinitions of the Kyverno that
-// test/kyverno pins, from its Go module.
-func kyvernoCRDs(t *testing.T) {
+// withKyverno starts a cluster of its own with the CustomResourceDefinitions of
+// the Kyverno that test/kyverno pins, from its Go module.
+func withKyverno(t *testing.T) *kube.Cluster {
 	t.Helper()
 	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/kyverno/kyverno")
 	download.Dir = filepath.FromSlash("../test/kyverno")
@@ -34,19 +34,24 @@ func kyvernoCRDs(t *testing.T) {
 		t.Fatalf("find the module of Kyverno: %v\n%s", err, out)
 	}
 	dir := filepath.Join(module.Dir, "config", "crds")
-	if _, err := envtest.InstallCRDs(kube.Shared(t).Config, envtest.CRDInstallOptions{ErrorIfPathMissing: true, Paths: []string{
+	cluster, err := kube.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cluster.Stop() })
+	if _, err := envtest.InstallCRDs(cluster.Config, envtest.CRDInstallOptions{ErrorIfPathMissing: true, Paths: []string{
 		filepath.Join(dir, "policies.kyverno.io", "policies.kyverno.io_validatingpolicies.yaml"),
 		filepath.Join(dir, "kyverno", "kyverno.io_clusterpolicies.yaml"),
 	}}); err != nil {
 		t.Fatal(err)
 	}
+	return cluster
 }
 
 // What every built-in rule becomes for Kyverno is what Kyverno's own schemas
 // know: no field is unknown, wrong or dropped.
 func TestKyvernoTakesWhatIsRenderedForIt(t *testing.T) {
-	kyvernoCRDs(t)
-	c := client.WithFieldValidation(kube.Shared(t).Client(t), metav1.FieldValidationStrict)
+	c := client.WithFieldValidation(withKyverno(t).Client(t), metav1.FieldValidationStrict)
 	for engine, kind := range map[kspec.PolicyEngine]string{kspec.Kyverno: "ValidatingPolicy", kspec.KyvernoLegacy: "ClusterPolicy"} {
 		for _, mode := range []kspec.Enforcement{kspec.Audit, kspec.Enforce} {
 			t.Run(kind+"/"+string(mode), func(t *testing.T) {

@@ -3,6 +3,7 @@ package render_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +16,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/render"
@@ -86,6 +90,7 @@ func makers(namespace string, spec corev1.PodSpec) map[string]client.Object {
 	once.Spec.RestartPolicy = corev1.RestartPolicyNever
 	job := batchv1.JobSpec{Template: once}
 	return map[string]client.Object{
+		"PodTemplate":           &corev1.PodTemplate{ObjectMeta: meta, Template: template},
 		"Pod":                   &corev1.Pod{ObjectMeta: meta, Spec: spec},
 		"ReplicationController": &corev1.ReplicationController{ObjectMeta: meta, Spec: corev1.ReplicationControllerSpec{Selector: labels, Template: &template}},
 		"Deployment":            &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}},
@@ -237,6 +242,108 @@ func TestWhatRanBeforeThePolicyCanStillBeScaledAndDeleted(t *testing.T) {
 	old.Spec.Template.Spec.Containers[0].Image = digest[:len(digest)-1] + "0"
 	if err := c.Update(t.Context(), old); err == nil {
 		t.Error("a new version of the old violation is let through")
+	}
+}
+
+// A rule that reads the object, and not its pods alone, holds on every change.
+func TestARuleAboutTheObjectHoldsWhenThePodsStay(t *testing.T) {
+	c := kube.Shared(t).Client(t)
+	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "owned"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := mustRender(t, kspec.Target{
+		Name: "owned", Enforcement: kspec.Enforce, Scope: kspec.Scope{Include: []string{"owned"}},
+		Templates: []kspec.TemplateUse{{Name: "own"}},
+	}, tree(ruled("own", "{}", "  - name: team\n    subjects: [pods]\n    expression: size(allContainers) > 0 && object.metadata.?labels.?team.hasValue()\n")))
+	for _, o := range want.Objects {
+		if err := c.Create(t.Context(), o.Unstructured); err != nil {
+			t.Fatal(err)
+		}
+	}
+	web := makers("owned", good())["Deployment"].(*appsv1.Deployment)
+	eventually(t, "no team", func() error {
+		if err := c.Create(t.Context(), web.DeepCopy(), client.DryRunAll); err == nil {
+			return fmt.Errorf("not denied yet")
+		}
+		return nil
+	})
+	web.Labels = map[string]string{"team": "shop"}
+	if err := c.Create(t.Context(), web); err != nil {
+		t.Fatal(err)
+	}
+	web.Spec.Replicas = new(int32(0))
+	if err := c.Update(t.Context(), web); err != nil {
+		t.Errorf("scale it: %v", err)
+	}
+	web.Labels = nil
+	if err := c.Update(t.Context(), web); err == nil || !strings.Contains(err.Error(), "'kspec-owned-team'") {
+		t.Errorf("the team is taken away: %v", err)
+	}
+}
+
+// What the API server serves and says to hold a pod must be a subject of rules
+// about pods, also when a later version has more kinds.
+func TestSubjectPodsIsEveryKindOfTheAPIServerThatMakesPods(t *testing.T) {
+	discover, err := discovery.NewDiscoveryClientForConfig(kube.Shared(t).Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := discover.OpenAPISchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := map[string][]string{}
+	kinds := map[string]string{} // by the name of their schema
+	for _, s := range document.GetDefinitions().GetAdditionalProperties() {
+		for _, p := range s.GetValue().GetProperties().GetAdditionalProperties() {
+			refs[s.GetName()] = append(refs[s.GetName()], p.GetValue().GetXRef())
+		}
+		for _, e := range s.GetValue().GetVendorExtension() {
+			if e.GetName() != "x-kubernetes-group-version-kind" {
+				continue
+			}
+			var all []metav1.GroupVersionKind
+			if err := yaml.Unmarshal([]byte(e.GetValue().GetYaml()), &all); err != nil {
+				t.Fatal(err)
+			}
+			if len(all) == 1 {
+				kinds[s.GetName()] = all[0].Group + "/" + all[0].Version + "/" + all[0].Kind
+			}
+		}
+	}
+	var makes func(name string) bool
+	makes = func(name string) bool {
+		return slices.ContainsFunc(refs[name], func(ref string) bool {
+			ref = strings.TrimPrefix(ref, "#/definitions/")
+			return ref == "io.k8s.api.core.v1.PodSpec" || ref != name && makes(ref)
+		})
+	}
+	var got []string
+	for name, kind := range kinds {
+		if makes(name) {
+			got = append(got, kind)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"/v1/Pod", "/v1/PodTemplate", "/v1/ReplicationController",
+		"apps/v1/DaemonSet", "apps/v1/Deployment", "apps/v1/ReplicaSet", "apps/v1/StatefulSet", "batch/v1/CronJob", "batch/v1/Job",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("make the kinds subjects of rules about pods:\n%s", diff)
+	}
+	vap := find(t, mustRender(t, using("security-baseline", nil), fstest.MapFS{}), "ValidatingAdmissionPolicy", "kspec-prod-privileged")
+	rules, _, _ := unstructured.NestedSlice(vap.Object, "spec", "matchConstraints", "resourceRules")
+	count := 0
+	for _, r := range rules {
+		for _, resource := range r.(map[string]any)["resources"].([]any) {
+			if !strings.Contains(resource.(string), "/") {
+				count++
+			}
+		}
+	}
+	if count != len(want) {
+		t.Errorf("the rules are about %d resources, want %d: %v", count, len(want), rules)
 	}
 }
 

@@ -323,6 +323,26 @@ func TestTheOtherEnginesSayTheSame(t *testing.T) {
 	}
 }
 
+// A ClusterPolicy has a language of its own in every text.
+func TestAClusterPolicyTakesNoTextThatItWouldRead(t *testing.T) {
+	files := tree(ruled("own", "{p: {type: string}}", "  - {name: r, subjects: [pods], expression: 'params.p in images', message: 'want {{p}}'}\n"))
+	for text, want := range map[string]string{
+		"plain": "", "{": "", "$": "",
+		"{{request.object.spec}}": "takes {{ for a variable of its own", "$(./../x)": "takes $( for a variable of its own",
+	} {
+		target := using("own", map[string]any{"p": text})
+		target.Delivery.Policies = kspec.KyvernoLegacy
+		got := doRender(t, compiled(), target, files)
+		if (want == "") != (len(got.Unknown) == 0) || !strings.Contains(reasons(got), want) {
+			t.Errorf("%s: got %q, want %q", text, reasons(got), want)
+		}
+		target.Delivery.Policies = kspec.Kyverno
+		if got := doRender(t, compiled(), target, files); len(got.Unknown) > 0 {
+			t.Errorf("%s: a ValidatingPolicy does not: %s", text, reasons(got))
+		}
+	}
+}
+
 func TestExemptObjectsPassInEveryEngine(t *testing.T) {
 	target := using("security-baseline", nil)
 	target.Waiving = []kspec.Exemption{{Name: "e", Namespaces: []string{"shop"}}}

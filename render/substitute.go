@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -20,7 +21,51 @@ func substitute(object map[string]any, values map[string]value) (map[string]any,
 	if err != nil {
 		return nil, err
 	}
-	return out.(map[string]any), nil
+	made := out.(map[string]any)
+	switch made["kind"] {
+	case "ConfigMap":
+		return made, texts("/data", made["data"])
+	case "Secret":
+		return made, texts("/stringData", made["stringData"])
+	}
+	return made, nil
+}
+
+// texts writes the values of a map as text, where Kubernetes knows no other.
+func texts(path string, in any) error {
+	values, ok := in.(map[string]any)
+	if !ok {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		switch v := values[key].(type) {
+		case string, nil:
+		case map[string]any, []any:
+			return fmt.Errorf("%s/%s: want text, not %s", path, key, literal(v))
+		default:
+			if key != whenParameter {
+				values[key] = literal(v)
+			}
+		}
+	}
+	return nil
+}
+
+// metadataTexts does so in the metadata of an object, or of a pod that it makes.
+func metadataTexts(path string, in any) error {
+	metadata, ok := in.(map[string]any)
+	if !ok {
+		return nil
+	}
+	names := map[string]any{}
+	for _, key := range []string{"name", "generateName", "namespace"} {
+		if v, ok := metadata[key]; ok {
+			names[key] = v
+		}
+	}
+	err := texts(path, names)
+	maps.Copy(metadata, names)
+	return errors.Join(err, texts(path+"/labels", metadata["labels"]), texts(path+"/annotations", metadata["annotations"]))
 }
 
 func substituteIn(path string, v any, values map[string]value) (any, error) {
@@ -36,6 +81,11 @@ func substituteIn(path string, v any, values map[string]value) (any, error) {
 				return nil, err
 			}
 			out[key] = child
+			if key == "metadata" {
+				if err := metadataTexts(path+"/metadata", child); err != nil {
+					return nil, err
+				}
+			}
 		}
 		return out, nil
 	case []any:
@@ -74,7 +124,7 @@ func substituteText(path, text string, values map[string]value) (any, error) {
 	if m := placeholder.FindStringSubmatch(text); m[0] == text {
 		v := values[m[1]]
 		if isCEL(path) {
-			return literal(v.data), nil
+			return literal(v.celData()), nil
 		}
 		return runtime.DeepCopyJSONValue(v.data), nil
 	}
@@ -103,19 +153,20 @@ func splice(path, text string, values map[string]value) (string, error) {
 // there becomes a literal of CEL and never a part of the program.
 func isCEL(path string) bool {
 	key := path[strings.LastIndex(path, "/")+1:]
-	return slices.Contains([]string{"expression", "messageExpression", "valueExpression"}, key)
+	return slices.Contains([]string{"expression", "messageExpression", "valueExpression"}, key) ||
+		key == "rule" && strings.Contains(path, "/x-kubernetes-validations/")
 }
 
-// mentions reports whether a value holds {{name}} anywhere.
-func mentions(v any, name string) bool {
+// mentions reports whether a value holds a text anywhere.
+func mentions(v any, text string) bool {
 	switch v := v.(type) {
 	case string:
-		return strings.Contains(v, "{{"+name+"}}")
+		return strings.Contains(v, text)
 	case []any:
-		return slices.ContainsFunc(v, func(child any) bool { return mentions(child, name) })
+		return slices.ContainsFunc(v, func(child any) bool { return mentions(child, text) })
 	case map[string]any:
 		for _, child := range v {
-			if mentions(child, name) {
+			if mentions(child, text) {
 				return true
 			}
 		}

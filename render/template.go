@@ -178,6 +178,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 		}
 		rendered, demands = append(rendered, policies...), append(demands, d)
 	}
+	slices.Sort(j.assumed)
 	if len(demands) == len(j.target.Templates) { // or a rule may build on one that is missing
 		policies, err := j.rules(demands)
 		if err != nil {
@@ -191,6 +192,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 	}
 	j.rename(rendered)
 	rendered = j.undeclared(rendered)
+	broken = broken || repeated(rendered)
 	files, err := j.deliver(rendered)
 	if err != nil {
 		j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
@@ -200,6 +202,19 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 		return nil // what is missing here must not be deleted there
 	}
 	return files
+}
+
+// repeated reports whether two policies are one object.
+func repeated(policies []policy) bool {
+	seen := map[kspec.ObjectID]bool{}
+	for _, p := range policies {
+		id := kspec.Object{Unstructured: p.Unstructured}.ID()
+		if id.Version = ""; seen[id] {
+			return true
+		}
+		seen[id] = true
+	}
+	return false
 }
 
 // policy is one object of a template, with its parameters in place.
@@ -254,15 +269,22 @@ func (j *job) useOf(ctx context.Context, t template, use kspec.TemplateUse) ([]p
 			policies = append(policies, policy{u, t, origin(use.Origins)})
 		}
 	}
+	forNone := j.delivers() && len(policies)+len(d.rules)+len(j.namespaces) == 0
+	if forNone && slices.ContainsFunc(objects, func(o made) bool { return mentions(o.object.Object, namespaceName) }) {
+		j.assumed = append(j.assumed, fmt.Sprintf("template %s is for no namespace: namespaceScope.includeNamespaces names none", t.Name))
+	}
 	return policies, d, nil
 }
+
+// namespaceName stands for the name of an included namespace.
+const namespaceName = "{{kspec.namespace}}"
 
 // instances returns an object once, or once per namespace when it mentions
 // {{kspec.namespace}}, without those whose conditions do not hold.
 func (j *job) instances(u *unstructured.Unstructured, values map[string]value) ([]*unstructured.Unstructured, error) {
 	all := j.reserved(values)
 	namespaces := []string{""}
-	if mentions(u.Object, "kspec.namespace") {
+	if mentions(u.Object, namespaceName) {
 		namespaces = j.namespaces
 		if len(namespaces) == 0 {
 			namespaces = []string{"none"} // to find its mistakes all the same

@@ -2,7 +2,9 @@ package render_test
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -55,6 +57,20 @@ func TestParametersAreTypedAndStayData(t *testing.T) {
 		{"YAML", "{p: {type: string}}", `"{{p}}"`, "\")\n- op: remove", "\")\n- op: remove"},
 		{"YAML in text", "{p: {type: string}}", `"x{{p}}"`, "'\n- a: &b c # d", "x'\n- a: &b c # d"},
 		{"shell", "{p: {type: string}}", `"{{p}}"`, "${HOME}$(cat)", "${HOME}$(cat)"},
+		{"duration in a longer text", "{p: {type: duration}}", `"for {{p}}"`, "1d12h", "for 1d12h"},
+		{"bool inside text", "{p: {type: bool}}", `"is {{p}}"`, false, "is false"},
+		{"quantity with an exponent", "{p: {type: quantity}}", `"{{p}}"`, "1e3", "1e3"},
+		{"quantity as a broken number", "{p: {type: quantity}}", `"{{p}}"`, 1.5, "1.5"},
+		{"empty text", "{p: {type: string}}", `"{{p}}"`, "", ""},
+		{"empty array", "{p: {type: array, default: [a]}}", `"{{p}}"`, []any{}, []any{}},
+		{"array of all types", "{p: {type: array}}", `"{{p}}"`, []any{"a", true, int64(1), 1.5}, []any{"a", true, int64(1), 1.5}},
+		{"whole number beyond those of floating point", "{p: {type: int}}", `"{{p}}"`, int64(9007199254740993), int64(9007199254740993)},
+		{"allowed quantity by another spelling", "{p: {type: quantity, allowed: [1, 2]}}", `"{{p}}"`, "2", "2"},
+		{"CEL", "{p: {type: string}}", `"{{p}}"`, "' || true || '", "' || true || '"},
+		{"template of Go", "{p: {type: string}}", `"{{p}}"`, "{{ .Values.x }}", "{{ .Values.x }}"},
+		{"between braces", "{p: {type: int}}", `"{{{p}}}"`, int64(3), "{3}"},
+		{"required", "{p: {type: int, required: true}}", `"{{p}}"`, int64(3), int64(3)},
+		{"not required", "{p: {type: int, required: false, default: 4}}", `"{{p}}"`, nil, int64(4)},
 		{"regexp references", "{p: {type: string}}", `"x{{p}}"`, "$1${0}", "x$1${0}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,6 +111,18 @@ func TestBadParametersNameTemplateParameterAndPlace(t *testing.T) {
 		{"bad quantity", "{p: {type: quantity}}", thing(`a`), map[string]any{"p": "2Gx"}, []string{`"2Gx" is not of type quantity`}},
 		{"bad duration", "{p: {type: duration}}", thing(`a`), map[string]any{"p": "5"}, []string{`"5" is not of type duration`}},
 		{"nested array", "{p: {type: array}}", thing(`a`), map[string]any{"p": []any{map[string]any{}}}, []string{`is not of type array`}},
+		{"bool for string", "{p: {type: string}}", thing(`a`), map[string]any{"p": true}, []string{`true is not of type string`}},
+		{"text for int", "{p: {type: int}}", thing(`a`), map[string]any{"p": "3"}, []string{`"3" is not of type int`}},
+		{"text for array", "{p: {type: array}}", thing(`a`), map[string]any{"p": "a,b"}, []string{`"a,b" is not of type array`}},
+		{"map for string", "{p: {type: string}}", thing(`a`), map[string]any{"p": map[string]any{"a": "<b>"}}, []string{`{"a":"<b>"} is not of type string`}},
+		{"null in an array", "{p: {type: array}}", thing(`a`), map[string]any{"p": []any{"a", nil}}, []string{`["a",null] is not of type array`}},
+		{"negative duration", "{p: {type: duration}}", thing(`a`), map[string]any{"p": "-5m"}, []string{`"-5m" is not of type duration`}},
+		{"required and missing", "{p: {type: int, required: true}}", thing(`a`), nil, []string{`parameter "p"`, "no value is given"}},
+		{"left open", "{p: {type: string, default: a}}", thing(`"{{p"`), nil, []string{"/spec/field", "{{ that is no parameter"}},
+		{"array as a name", "{p: {type: array, default: [a]}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{p}}'}\n", nil, []string{`/metadata/name: want text, not ["a"]`}},
+		{"array as a label", "{p: {type: array, default: [a]}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {a: '{{p}}'}}\n", nil, []string{`/metadata/labels/a: want text, not ["a"]`}},
+		{"text in CEL of a CRD", "{p: {type: string, default: a}}", "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: x}\nspec: {x-kubernetes-validations: [{rule: \"self == '{{p}}'\"}]}\n", nil, []string{`parameter "p" of type string stands inside a CEL expression`}},
+		{"text in CEL of a message", "{p: {type: string, default: a}}", strings.Replace(policy(`"true"`), "expression: ", "messageExpression: \"'{{p}}' + 'b'\", expression: ", 1), nil, []string{"/spec/validations/0/messageExpression", "stands inside a CEL expression"}},
 		{"null", "{p: {type: string}}", thing(`a`), map[string]any{"p": nil}, []string{`null is not of type string`}},
 		{"not allowed", "{p: {type: string, allowed: [a, b]}}", thing(`a`), map[string]any{"p": "c"}, []string{`"c" is not allowed: want "a", "b"`}},
 		{"array not allowed", "{p: {type: array, allowed: [[a], [b]]}}", thing(`a`), map[string]any{"p": []any{"a", "c"}}, []string{`["a","c"] is not allowed: want ["a"], ["b"]`}},
@@ -121,6 +149,59 @@ func TestBadParametersNameTemplateParameterAndPlace(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Kubernetes knows text only in these places, and a parameter must not make it
+// lose the others there.
+func TestParametersBecomeTextWhereThereIsNoOtherType(t *testing.T) {
+	files := own("{n: {type: int, default: 3}, b: {type: bool, default: true}}", `apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: "{{n}}"
+  labels: {flag: "{{b}}", other: kept}
+  annotations: {count: "{{n}}", kspec.io/when: "{{b}}", other: kept}
+data: {max: "{{n}}", flag: "{{b}}", text: a}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: "{{n}}"
+  template:
+    metadata: {labels: {flag: "{{b}}"}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s}
+stringData: {max: "{{n}}"}
+`)
+	want := mustRender(t, using("own", nil), files)
+	config := find(t, want, "ConfigMap", "3")
+	got := map[string]any{"labels": config.GetLabels(), "annotations": config.GetAnnotations(), "data": config.Object["data"]}
+	if diff := cmp.Diff(map[string]any{
+		"labels":      map[string]string{"flag": "true", "other": "kept", "kspec.io/owner": "prod"},
+		"annotations": map[string]string{"count": "3", "other": "kept"},
+		"data":        map[string]any{"max": "3", "flag": "true", "text": "a"},
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+	spec := find(t, want, "Deployment", "web").Object["spec"]
+	if diff := cmp.Diff(map[string]any{"replicas": int64(3), "template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"flag": "true"}}}}, spec); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]any{"max": "3"}, find(t, want, "Secret", "s").Object["stringData"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// CEL has no days.
+func TestADurationIsALiteralThatCELReads(t *testing.T) {
+	want := mustRender(t, using("own", map[string]any{"p": "7d"}), own("{p: {type: duration}}",
+		"apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: x}\nspec: {variables: [{name: p, expression: '{{p}}'}]}\n"))
+	variables, _, _ := unstructured.NestedSlice(want.Objects[0].Object, "spec", "variables")
+	if diff := cmp.Diff([]any{map[string]any{"name": "p", "expression": `"168h0m0s"`}}, variables); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -324,6 +405,76 @@ func TestNamesOfObjectsDoNotLeaveTheDeliveryPath(t *testing.T) {
 				t.Errorf("%s: writes %s", object, f.Path)
 			}
 		}
+	}
+}
+
+// Two objects never share a file, whatever they are called.
+func TestEveryObjectHasAFileOfItsOwn(t *testing.T) {
+	var objects []string
+	for _, o := range [][2]string{{"a", "b-c"}, {"a-b", "c"}, {"", "a-b-c"}, {"a", "x"}} {
+		objects = append(objects, fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: '%s', name: '%s'}\n", o[0], o[1]))
+	}
+	objects = append(objects, "apiVersion: example.com/v1\nkind: ConfigMap\nmetadata: {namespace: a, name: x}\n", "apiVersion: example.com/v1\nkind: ConfigMap\nmetadata: {namespace: a, name: y}\n")
+	target := using("own", nil)
+	target.Delivery.Path = "policies"
+	want := mustRender(t, target, own("{}", strings.Join(objects, "---\n")))
+	files := map[string]bool{}
+	for _, f := range want.Delivery {
+		files[f.Path] = true
+	}
+	if len(files) != 7 || len(want.Delivery) != 7 || !files["policies/configmap-a-y.yaml"] {
+		t.Errorf("%d files for 6 objects and their list: %v", len(files), slices.Sorted(maps.Keys(files)))
+	}
+	if got := mustRender(t, overlays("policies"), asTree(fstest.MapFS{}, want.Delivery)); len(got.Objects) != 6 {
+		t.Errorf("what is delivered has %d objects", len(got.Objects))
+	}
+}
+
+// Two templates that make one object: which of them counts is not for kspec to
+// say, and nothing is delivered meanwhile.
+func TestTwoTemplatesThatMakeOneObjectDeliverNothing(t *testing.T) {
+	target := using("security-baseline", nil)
+	target.Templates = append(target.Templates, kspec.TemplateUse{Name: "pod-security-restricted"})
+	target.Scope.Include = []string{"shop"}
+	target.Delivery.Path = "policies"
+	want := doRender(t, render.Options{}, target, fstest.MapFS{})
+	if !strings.Contains(reasons(want), "declared more than once, in ") || want.Delivery != nil {
+		t.Errorf("%d files, %s", len(want.Delivery), reasons(want))
+	}
+	target.Templates[1].Parameters = map[string]any{"labels": false}
+	if want := mustRender(t, target, fstest.MapFS{}); want.Delivery == nil {
+		t.Error("nothing is delivered")
+	}
+}
+
+// Flux would replace ${x} by nothing, if the Kustomization that delivers it has
+// substitutions.
+func TestFluxLeavesTheTextOfPoliciesAlone(t *testing.T) {
+	for text, want := range map[string]string{"${HOME}": "disabled", "a$$b": "disabled", "a$": "", "plain": ""} {
+		target := using("own", map[string]any{"p": text})
+		target.Delivery = kspec.Delivery{Engine: kspec.Flux, Path: "policies"}
+		files := own("{p: {type: string}}", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {text: '{{p}}'}\n")
+		got := mustRender(t, target, files)
+		const annotation = "kustomize.toolkit.fluxcd.io/substitute"
+		if got := got.Objects[0].GetAnnotations()[annotation]; got != want {
+			t.Errorf("%s: annotation %q, want %q", text, got, want)
+		}
+		if file := string(got.Delivery[0].Content); strings.Contains(file, annotation) != (want != "") {
+			t.Errorf("%s: delivers\n%s", text, file)
+		}
+	}
+}
+
+func TestATemplateForNamespacesSaysWhenThereAreNone(t *testing.T) {
+	target := using("network-isolation", nil)
+	target.Enforcement = kspec.Enforce
+	want := mustRender(t, target, fstest.MapFS{})
+	if diff := cmp.Diff([]string{"template network-isolation is for no namespace: namespaceScope.includeNamespaces names none"}, want.Assumed); diff != "" || len(want.Objects) != 0 {
+		t.Errorf("%d objects, %s", len(want.Objects), diff)
+	}
+	target.Scope.Include = []string{"shop"}
+	if want := mustRender(t, target, fstest.MapFS{}); len(want.Assumed) != 0 || len(want.Objects) != 4 {
+		t.Errorf("%d objects, assumed %v", len(want.Objects), want.Assumed)
 	}
 }
 

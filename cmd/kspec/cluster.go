@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
@@ -73,7 +74,7 @@ manifest with the context's kubeconfig, for the cluster that kspec runs in. Keep
 it out of the config repo, or encrypt it. The line that allows kspec to use the
 secret, for the bindings.yaml of its --secrets-dir, is printed to standard error.`,
 		Example: `  kspec cluster add prod-eu > clusters/prod-eu/target.yaml
-  kspec cluster add prod-eu --write . --secret-file prod-eu-secret.yaml`,
+  kspec cluster add prod-eu --write . --secret-file ../prod-eu-secret.yaml`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return flags.add(a, args) },
 	}
@@ -199,11 +200,7 @@ func discover(kubeconfig string) ([]foundContext, error) {
 	var all []foundContext
 	for _, name := range slices.Sorted(maps.Keys(cfg.Contexts)) {
 		c := foundContext{Context: name, Name: targetName(name), Login: "none", Current: name == cfg.CurrentContext}
-		one, err := alone(cfg, name)
-		if err == nil {
-			err = refuseDangerous(one)
-		}
-		if err != nil {
+		if _, err := new(addFlags).addition(cfg, name); err != nil {
 			c.Unusable = err.Error()
 		}
 		if cluster := cfg.Clusters[cfg.Contexts[name].Cluster]; cluster != nil {
@@ -246,33 +243,37 @@ func login(user *clientcmdapi.AuthInfo) string {
 	return "none"
 }
 
-// alone returns a kubeconfig with one context, and in it what files hold.
-func alone(cfg *clientcmdapi.Config, context string) (*clientcmdapi.Config, error) {
-	one := cfg.DeepCopy()
+// usable returns a kubeconfig with one context, in which stands what files hold,
+// and the proxy that it had, or why kspec cannot use the context.
+func usable(cfg *clientcmdapi.Config, context string) (one *clientcmdapi.Config, proxy string, err error) {
+	one = cfg.DeepCopy()
 	one.CurrentContext = context
 	if err := clientcmdapi.MinifyConfig(one); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := clientcmdapi.FlattenConfig(one); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	for _, user := range one.AuthInfos {
-		if user.TokenFile == "" {
-			continue
-		}
+	cluster, user := one.Clusters[one.Contexts[context].Cluster], one.AuthInfos[one.Contexts[context].AuthInfo]
+	if cluster == nil || user == nil {
+		return nil, "", errors.New("it names no cluster, or no user")
+	}
+	if user.TokenFile != "" {
 		token, err := os.ReadFile(user.TokenFile)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		user.Token, user.TokenFile = strings.TrimSpace(string(token)), ""
 	}
-	for _, cluster := range one.Clusters {
-		server, err := url.Parse(cluster.Server)
-		if err != nil || server.Scheme != "https" || server.User != nil {
-			return nil, errors.New("its server is not an https URL")
-		}
+	server, err := url.Parse(cluster.Server)
+	if err != nil || server.Scheme != "https" || server.Host == "" || server.User != nil {
+		return nil, "", errors.New("its server is not an https URL")
 	}
-	return one, nil
+	proxy, cluster.ProxyURL = cluster.ProxyURL, ""
+	if login(user) == "none" {
+		return nil, "", fmt.Errorf("user %s has no credentials", one.Contexts[context].AuthInfo)
+	}
+	return one, proxy, refuseDangerous(one)
 }
 
 // withoutPassword is for addresses that people see.
@@ -298,76 +299,115 @@ type addFlags struct {
 	kubeconfig, write, secretFile, namespace, group string
 }
 
+// addition is what a context becomes.
+type addition struct {
+	context, name  string
+	target, secret []byte
+	// hosts are those that the secret is for.
+	hosts []string
+}
+
 func (f *addFlags) add(a *app, contexts []string) error {
+	if wrong := validation.IsDNS1123Label(f.namespace); len(wrong) > 0 {
+		return fmt.Errorf("--namespace: %q is not a namespace", f.namespace)
+	}
 	cfg, err := loadKubeconfig(f.kubeconfig)
 	if err != nil {
 		return err
 	}
-	var targets, secrets [][]byte
-	var names, allowed []string
+	var all []addition
 	for _, context := range contexts {
 		if cfg.Contexts[context] == nil {
 			return kspec.WithHint(fmt.Errorf("the kubeconfig has no context %q", context),
 				"it has "+strings.Join(slices.Sorted(maps.Keys(cfg.Contexts)), ", "))
 		}
-		one, err := alone(cfg, context)
-		if err == nil {
-			err = refuseDangerous(one)
-		}
+		one, err := f.addition(cfg, context)
 		if err != nil {
 			return kspec.WithHint(fmt.Errorf("context %s: %w", context, err),
 				"make a ServiceAccount for kspec in that cluster (see deploy/access), and a context with its token")
 		}
-		target, secret, host, err := f.documents(one, targetName(context))
+		same := func(o addition) bool { return o.name == one.name }
+		if i := slices.IndexFunc(all, same); i >= 0 {
+			return kspec.WithHint(fmt.Errorf("contexts %s and %s would both be called %s", all[i].context, context, one.name),
+				"rename one of them: kubectl config rename-context")
+		}
+		all = append(all, one)
+	}
+	return f.writeAll(a, all)
+}
+
+// writeAll writes the ClusterTargets and, if it is wanted, the Secrets. When one
+// of the files is there already, nothing is written.
+func (f *addFlags) writeAll(a *app, all []addition) error {
+	var secrets []byte
+	for _, one := range all {
+		secrets = append(secrets, one.secret...)
+	}
+	if _, err := os.Lstat(f.secretFile); f.secretFile != "" && f.secretFile != "-" && err == nil {
+		return thereAlready(f.secretFile)
+	}
+	if err := f.writeTargets(a, all); err != nil || f.secretFile == "" {
+		return err
+	}
+	if err := writeSecret(a.out, f.secretFile, secrets); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(a.err, "kspec: to allow kspec to use it, add to bindings.yaml:"); err != nil {
+		return err
+	}
+	for _, one := range all {
+		_, err := fmt.Fprintf(a.err, "- {secret: %s/kubeconfig, fields: [clusterTarget.kubeconfig], hosts: [\"%s\"]}\n", one.name, strings.Join(one.hosts, `", "`))
 		if err != nil {
 			return err
 		}
-		if slices.Contains(names, targetName(context)) {
-			return fmt.Errorf("contexts %s would both be called %s: add them one by one, and rename one", strings.Join(contexts, ", "), targetName(context))
-		}
-		names, targets, secrets = append(names, targetName(context)), append(targets, target), append(secrets, secret)
-		allowed = append(allowed, fmt.Sprintf("- {secret: %s/kubeconfig, fields: [clusterTarget.kubeconfig], hosts: [%q]}\n", targetName(context), host))
 	}
-	if err := f.writeTargets(a, names, targets); err != nil {
-		return err
-	}
-	if f.secretFile == "" {
-		return nil
-	}
-	if err := writeSecret(a.out, f.secretFile, slices.Concat(secrets...)); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(a.err, "kspec: to allow kspec to use it, add to bindings.yaml:\n%s", strings.Join(allowed, ""))
-	return err
+	return nil
 }
 
-// documents returns the ClusterTarget and the Secret, as YAML documents, and
-// the host that the secret is for.
-func (f *addFlags) documents(one *clientcmdapi.Config, name string) (target, secret []byte, host string, err error) {
+// addition makes the ClusterTarget and the Secret of a context. An error says
+// why kspec cannot use it.
+func (f *addFlags) addition(cfg *clientcmdapi.Config, context string) (addition, error) {
+	one, proxy, err := usable(cfg, context)
+	if err != nil {
+		return addition{}, err
+	}
 	kubeconfig, err := clientcmd.Write(*one)
 	if err != nil {
-		return nil, nil, "", err
+		return addition{}, err
 	}
-	if host, err = serverOf(string(kubeconfig)); err != nil {
-		return nil, nil, "", err
-	}
-	target, err = manifest(targetDoc{
+	name := targetName(context)
+	server := one.Clusters[one.Contexts[context].Cluster].Server
+	target, err := manifest(targetDoc{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClusterTarget", Metadata: map[string]string{"name": name},
 		Spec: v1alpha1.ClusterTargetSpec{
-			APIServerURL: one.Clusters[one.Contexts[one.CurrentContext].Cluster].Server,
-			AuthMode:     "kubeconfig", KubeconfigSecretRef: &v1alpha1.SecretKeyRef{Name: name, Key: "kubeconfig"}, Group: f.group,
+			APIServerURL: server, ProxyURL: proxy, Group: f.group,
+			AuthMode: "kubeconfig", KubeconfigSecretRef: &v1alpha1.SecretKeyRef{Name: name, Key: "kubeconfig"},
 		},
 	})
 	if err != nil {
-		return nil, nil, "", err
+		return addition{}, err
 	}
-	secret, err = manifest(&corev1.Secret{
+	if _, errs := v1alpha1.Decode("", target); len(errs) > 0 {
+		_, wrong, _ := strings.Cut(errs[0].Error(), " ") // without a line of what nobody sees
+		return addition{}, fmt.Errorf("its ClusterTarget would not be valid: %s", wrong)
+	}
+	secret, err := manifest(&corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: f.namespace},
 		Type:       corev1.SecretTypeOpaque,
 		Data:       map[string][]byte{"kubeconfig": kubeconfig},
 	})
-	return target, secret, host, err
+	return addition{context, name, target, secret, hostsOf(server, proxy)}, err
+}
+
+// hostsOf returns the hosts of addresses, which are valid or "".
+func hostsOf(addresses ...string) (hosts []string) {
+	for _, address := range addresses {
+		if u, err := url.Parse(address); err == nil && u.Host != "" {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	return hosts
 }
 
 // targetDoc is a ClusterTarget without the fields that only a cluster fills.
@@ -383,25 +423,34 @@ func manifest(doc any) ([]byte, error) {
 	return slices.Concat([]byte("---\n"), text), err
 }
 
-func (f *addFlags) writeTargets(a *app, names []string, targets [][]byte) error {
+func (f *addFlags) writeTargets(a *app, all []addition) error {
 	if f.write == "" {
-		_, err := a.out.Write(slices.Concat(targets...))
-		return err
+		for _, one := range all {
+			if _, err := a.out.Write(one.target); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	root, err := os.OpenRoot(f.write)
 	if err != nil {
 		return fmt.Errorf("--write: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	for i, name := range names {
-		file := filepath.Join("clusters", name, "target.yaml")
-		if err := root.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	file := func(one addition) string { return filepath.Join("clusters", one.name, "target.yaml") }
+	for _, one := range all {
+		if _, err := root.Lstat(file(one)); err == nil {
+			return thereAlready(file(one))
+		}
+	}
+	for _, one := range all {
+		if err := root.MkdirAll(filepath.Dir(file(one)), 0o755); err != nil {
 			return err
 		}
-		if err := writeNew(root.OpenFile, file, targets[i], 0o644); err != nil {
+		if err := writeNew(root.OpenFile, file(one), one.target, 0o644); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(a.out, filepath.Join(f.write, file)); err != nil {
+		if _, err := fmt.Fprintln(a.out, filepath.Join(f.write, file(one))); err != nil {
 			return err
 		}
 	}
@@ -417,11 +466,15 @@ func writeSecret(out io.Writer, file string, data []byte) error {
 	return writeNew(os.OpenFile, file, data, 0o600)
 }
 
+func thereAlready(name string) error {
+	return kspec.WithHint(fmt.Errorf("%s is there already, and is left as it is", name), "remove it first, or write elsewhere")
+}
+
 // writeNew writes a file that does not exist yet.
 func writeNew(open func(string, int, os.FileMode) (*os.File, error), name string, data []byte, mode os.FileMode) error {
 	file, err := open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
-		return kspec.WithHint(fmt.Errorf("%s is there already, and is left as it is", name), "remove it first, or write elsewhere")
+		return thereAlready(name)
 	}
 	if err != nil {
 		return err

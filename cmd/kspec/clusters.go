@@ -254,7 +254,9 @@ func serverOf(kubeconfig string) (string, error) {
 func refuseDangerous(cfg *clientcmdapi.Config) error {
 	for name, user := range cfg.AuthInfos {
 		switch {
-		case user.Exec != nil, user.AuthProvider != nil:
+		case user.AuthProvider != nil:
+			return fmt.Errorf("user %s asks an auth provider to log in; only tokens and certificates in the kubeconfig itself are allowed", name)
+		case user.Exec != nil:
 			return fmt.Errorf("user %s runs a program to log in; only tokens and certificates in the kubeconfig itself are allowed", name)
 		case user.TokenFile != "", user.ClientCertificate != "", user.ClientKey != "":
 			return fmt.Errorf("user %s names a file; only data in the kubeconfig itself is allowed", name)

@@ -258,8 +258,13 @@ func replaceFile(name string, data []byte) error {
 		return err
 	}
 	info, err := os.Stat(name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("write %s: it is not a regular file", name)
+	case info.Mode().Perm()&0o222 == 0:
+		return kspec.WithHint(fmt.Errorf("write %s: it is read-only", name), "make it writable, or leave --write out and take what is printed")
 	}
 	file, err := os.CreateTemp(filepath.Dir(name), ".kspec-*")
 	if err != nil {

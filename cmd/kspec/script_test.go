@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -56,6 +57,7 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 //	image REF [KEY]     push an image to $REGISTRY; sign it and write the public key to KEY, and $KEY
 //	envsubst FILE…      replace $KEY and $REGISTRY in the files
 //	as USER FILE        write a kubeconfig FILE of USER, who may do what the cluster grants
+//	revealed FILE       print what the Secrets of FILE hold
 //	large FILE SIZE     write FILE of SIZE bytes
 //	fault NAME METHOD PATH  let one such request to $REPO or its API go wrong: lost, limit, hang; or all: down, forbidden
 //	faulted             wait until that happened
@@ -110,7 +112,7 @@ func runScripts(t *testing.T, dir string, cluster *kube.Cluster) {
 			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
 			"propose": s.propose, "review": s.review, "dismiss": s.dismiss,
 			"image": s.image, "envsubst": envsubst,
-			"as": as, "large": large, "fault": s.fault, "faulted": s.faulted, "lag": s.lag,
+			"as": as, "revealed": revealed, "large": large, "fault": s.fault, "faulted": s.faulted, "lag": s.lag,
 		},
 	})
 }
@@ -286,6 +288,18 @@ func as(ts *testscript.TestScript, _ bool, args []string) {
 		user.Impersonate = args[0]
 	}
 	ts.Check(clientcmd.WriteToFile(*config, ts.MkAbs(args[1])))
+}
+
+// revealed prints the data of Secrets.
+func revealed(ts *testscript.TestScript, _ bool, args []string) {
+	for doc := range strings.SplitSeq(ts.ReadFile(args[0]), "---\n") {
+		var secret corev1.Secret
+		ts.Check(yaml.Unmarshal([]byte(doc), &secret))
+		for _, data := range secret.Data {
+			_, err := ts.Stdout().Write(data)
+			ts.Check(err)
+		}
+	}
 }
 
 func large(ts *testscript.TestScript, _ bool, args []string) {

@@ -9,7 +9,7 @@ type Passage struct {
 	// Revision the commit that it was read at, with its branch.
 	File     string
 	Revision Revision
-	// Approver is a user of the forge.
+	// Approver is a name that whoever proves approvals knows.
 	Approver string
 	// In reports whether a version of the file says just the same.
 	In func(version []byte) bool

@@ -7,6 +7,9 @@
 // asking the server again. A server is asked for one commit without its
 // history, and after that only for what is new.
 //
+// [Signed] reads the history as well, and says whether what stands in a file
+// was written by somebody who signed it.
+//
 // # What can be trusted
 //
 // The content of a repository is written by whoever can push, so the tree is

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -14,26 +16,66 @@ import (
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/gitsource"
+)
+
+// The ways to prove approvals.
+const (
+	byForge  = "forge"
+	bySigner = "signer"
 )
 
 // bindForge binds the flags of verbs for which it matters who approved an
 // exemption.
 func (f *repoFlags) bindForge(cmd *cobra.Command) {
 	f.forge.bind(cmd)
-	cmd.Flags().BoolVar(&f.proveApprovals, "prove-approvals", false, "let an exemption waive only if its approver, a user of the forge, approved the merged pull request that brought it as it stands; --repo must be a URL")
+	flags := cmd.Flags()
+	flags.StringVar(&f.proveApprovals, "prove-approvals", "", `let an exemption waive only if its approver is proved to have approved it: as a user of the forge, by a review of the merged pull request that brought it as it stands ("forge"; --repo must be a URL), or by signing the commit that wrote it ("signer"; needs --signers)`)
+	flags.Lookup("prove-approvals").NoOptDefVal = byForge
+	flags.StringVar(&f.signers, "signers", "", "folder with the public keys of those who may approve, NAME.pub (SSH) or NAME.asc (OpenPGP), for --prove-approvals=signer")
 }
 
 // prover returns what proves approvals, nil when nobody asked for proofs.
-func (f *repoFlags) prover(a *app) (*prover, error) {
-	if !f.proveApprovals {
-		return nil, nil
+func (f *repoFlags) prover(a *app, source configRepo) (*prover, error) {
+	if f.signers != "" && f.proveApprovals != bySigner {
+		return nil, errors.New("--signers is for --prove-approvals=signer")
 	}
+	p := newProver(nil, time.Now, a.log)
+	var err error
+	switch f.proveApprovals {
+	case "":
+		return nil, nil
+	case byForge:
+		p.approvals, err = f.approvingForge(a)
+	case bySigner:
+		p.approvals, err = f.signed(source)
+		p.silence = "the history could not be read"
+	default:
+		err = fmt.Errorf("unknown --prove-approvals %q: want %s or %s", f.proveApprovals, byForge, bySigner)
+	}
+	return p, err
+}
+
+// signed proves approvals by the keys of --signers.
+func (f *repoFlags) signed(source configRepo) (kspec.Approvals, error) {
+	if f.signers == "" {
+		return nil, kspec.WithHint(errors.New("--prove-approvals=signer: it is not said whose signatures count"), "give --signers a folder of public keys")
+	}
+	signers, err := gitsource.ReadSigners(os.DirFS(f.signers))
+	if err != nil {
+		return nil, fmt.Errorf("--signers %s: %w", f.signers, err)
+	}
+	return gitsource.Signed{Source: source.Source, Signers: signers, Root: source.root}, nil
+}
+
+// approvingForge proves approvals by the reviews of the forge.
+func (f *repoFlags) approvingForge(a *app) (kspec.Approvals, error) {
 	if err := f.forge.check(); err != nil {
 		return nil, err
 	}
 	if isPath(f.repo) {
 		return nil, kspec.WithHint(fmt.Errorf("--prove-approvals: --repo %s is a clone, and who approved is known to the forge", f.repo),
-			"give --repo the URL of the repo")
+			"give --repo the URL of the repo, or prove approvals by signatures: --prove-approvals=signer")
 	}
 	auth, err := f.auth()
 	if err != nil {
@@ -51,7 +93,7 @@ func (f *repoFlags) prover(a *app) (*prover, error) {
 	if !ok {
 		return nil, fmt.Errorf("--prove-approvals: approvals cannot be proved with --forge %s", f.forge.forge)
 	}
-	return newProver(approvals, time.Now, a.log), nil
+	return approvals, nil
 }
 
 // keepAnswers is how long the answer about an exemption holds, as long as the
@@ -61,9 +103,11 @@ const keepAnswers = 10 * time.Minute
 // prover finds out which exemptions are approved. A nil one takes the word of
 // them all. It is safe for concurrent use.
 type prover struct {
-	forge kspec.Approvals
-	now   func() time.Time
-	log   *slog.Logger
+	approvals kspec.Approvals
+	now       func() time.Time
+	log       *slog.Logger
+	// silence says why nothing is proved when approvals do not answer.
+	silence string
 
 	mu      sync.Mutex
 	answers map[question]answer
@@ -79,12 +123,12 @@ type answer struct {
 	at  time.Time
 }
 
-func newProver(forge kspec.Approvals, now func() time.Time, log *slog.Logger) *prover {
-	return &prover{forge: forge, now: now, log: log, answers: map[question]answer{}}
+func newProver(approvals kspec.Approvals, now func() time.Time, log *slog.Logger) *prover {
+	return &prover{approvals: approvals, now: now, log: log, silence: "the forge could not be asked", answers: map[question]answer{}}
 }
 
 // prove returns t with what is known of the approval of its exemptions. When
-// the forge cannot be asked, the last answer about the same commit holds, and
+// nobody can be asked, the last answer about the same commit holds, and
 // without one the exemption is not approved. One question that fails is
 // enough for one look.
 func (p *prover) prove(ctx context.Context, t kspec.Target) kspec.Target {
@@ -100,7 +144,7 @@ func (p *prover) prove(ctx context.Context, t kspec.Target) kspec.Target {
 		q := question{t.Revision.Commit, t.Source.File, t.Name, text(e)}
 		known, ok := p.recall(q)
 		if !down && p.now().Sub(known.at) >= keepAnswers {
-			why, err := p.forge.Unapproved(ctx, passage(t, e))
+			why, err := p.approvals.Unapproved(ctx, passage(t, e))
 			if down = err != nil; down {
 				p.log.WarnContext(ctx, "approval not proved", "target", t, "exemption", e.Name, "error", err, "hint", kspec.HintOf(err))
 			} else {
@@ -108,7 +152,7 @@ func (p *prover) prove(ctx context.Context, t kspec.Target) kspec.Target {
 			}
 		}
 		if !ok {
-			known.why = "is not proved to be approved: the forge could not be asked"
+			known.why = "is not proved to be approved: " + p.silence
 		}
 		t.Exemptions[i].Unapproved = known.why
 	}

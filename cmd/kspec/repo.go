@@ -34,9 +34,10 @@ type repoFlags struct {
 	tokenFile              string
 	sshKeyFile, knownHosts string
 	caFile                 string
-	// forge and proveApprovals are of the verbs that know exemptions.
+	// These are of the verbs that know exemptions.
 	forge          forgeFlags
-	proveApprovals bool
+	proveApprovals string
+	signers        string
 }
 
 func (f *repoFlags) bind(cmd *cobra.Command) {
@@ -188,6 +189,7 @@ func realPath(path string) (string, error) {
 
 // checkout is the config repo at one revision, decoded.
 type checkout struct {
+	source  configRepo
 	tree    kspec.Tree
 	set     *v1alpha1.Set
 	targets []kspec.Target
@@ -201,7 +203,9 @@ func (f *repoFlags) read(ctx context.Context, source configRepo) (*checkout, err
 	if err != nil {
 		return nil, err
 	}
-	return decoded(tree), nil
+	c := decoded(tree)
+	c.source = source
+	return c, nil
 }
 
 // decoded reads the documents of a tree.
@@ -300,7 +304,7 @@ func (f *repoFlags) each(ctx context.Context, a *app, c *checkout, do func(kspec
 	if err != nil {
 		return err
 	}
-	prover, err := f.prover(a)
+	prover, err := f.prover(a, c.source)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 	if err := flags.remediator(a, w); err != nil {
 		return err
 	}
-	if s.prover, err = flags.look.repo.prover(a); err != nil {
+	if s.prover, err = flags.look.repo.prover(a, w.source); err != nil {
 		return err
 	}
 	dispatcher, err := notify.New(nil, w.clusters.secrets, notify.Options{

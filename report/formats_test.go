@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -126,10 +127,74 @@ func TestSARIFIsWhatItsSchemaAndItsReadersWant(t *testing.T) {
 	}
 }
 
-func TestSARIFEscapesFileNames(t *testing.T) {
-	rep := inSync().With(kspec.Finding{Verdict: kspec.Missing, Source: kspec.Source{File: "apps/a b/#1.yaml"}})
-	if text := write(t, "sarif", report.Options{}, rep); !strings.Contains(text, `"uri": "apps/a%20b/%231.yaml"`) {
-		t.Error(text)
+// run is the first run of SARIF, as an outside reader has it.
+func run(t *testing.T, reports ...kspec.Report) *sarif.Run {
+	t.Helper()
+	doc, err := sarif.FromBytes([]byte(write(t, "sarif", report.Options{}, reports...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc.Runs[0]
+}
+
+func TestSARIFPlacesEveryResultInGit(t *testing.T) {
+	rep := inSync()
+	rep.Source = kspec.Source{File: "clusters/prod/clusterspec.yaml", Line: 4}
+	rep.Unknown = []kspec.Unknown{{Reason: "forbidden"}}
+	for file, want := range map[string]string{
+		"": "clusters/prod/clusterspec.yaml", "apps/a b/#1.yaml": "apps/a%20b/%231.yaml", "./a.yaml": "a.yaml", "a:b.yaml": "./a:b.yaml",
+		"../a.yaml": "../a.yaml", "/tmp/a.yaml": "file:///tmp/a.yaml", "//evil.example/a": "file:///evil.example/a",
+	} {
+		got := run(t, rep.With(kspec.Finding{Verdict: kspec.Missing, Source: kspec.Source{File: file}}))
+		at := got.Results[0].Locations[0].PhysicalLocation.ArtifactLocation
+		if *at.URI != want || (at.URIBaseID == nil) != strings.HasPrefix(want, "file:") {
+			t.Errorf("%q stands at %s, want %s", file, *at.URI, want)
+		}
+		if at := got.Invocations[0].ToolExecutionNotifications[0].Locations[0].PhysicalLocation; *at.ArtifactLocation.URI != rep.Source.File || *at.Region.StartLine != 4 {
+			t.Errorf("what could not be looked at stands at %s", *at.ArtifactLocation.URI)
+		}
+	}
+}
+
+func TestSARIFHasARuleForEveryRequirementWithItsControls(t *testing.T) {
+	got := run(t, judged())
+	for i, f := range judged().Findings {
+		r := got.Results[i]
+		want := f.Check
+		if want == "" {
+			want = string(f.Verdict)
+		}
+		if rule := got.Tool.Driver.Rules[r.RuleIndex]; *rule.ID != *r.RuleID || *rule.Name != want || !slices.Equal(rule.Properties.Tags, f.Controls) {
+			t.Errorf("rule %s of result %d is tagged %v, want %v", *rule.ID, i, rule.Properties.Tags, f.Controls)
+		}
+	}
+}
+
+func TestSARIFSaysWhetherAllWasLookedAt(t *testing.T) {
+	if *run(t, drifted()).Invocations[0].ExecutionSuccessful || !*run(t, inSync()).Invocations[0].ExecutionSuccessful {
+		t.Error("a look that was not complete succeeded, or one that was did not")
+	}
+}
+
+func TestSARIFMakesNoLinks(t *testing.T) {
+	rep := inSync().With(kspec.Finding{Verdict: kspec.Changed, Message: "[see](https://evil.example)\u202e", Hint: "[a](b)"})
+	if got := *run(t, rep).Results[0].Message.Text; strings.Contains(got, "](") || !strings.Contains(got, "evil.example") {
+		t.Errorf("the message is %q", got)
+	}
+}
+
+func TestSARIFSuppressesWhatIsWaivedAndNotWhatIsANotice(t *testing.T) {
+	exemption := "migration"
+	rep := inSync().With(
+		kspec.Finding{Object: deployment("a"), Verdict: kspec.Violation, WaivedBy: &exemption},
+		kspec.Finding{Object: deployment("b"), Verdict: kspec.Violation, WaivedBy: &exemption, Notice: true},
+	)
+	got := run(t, rep).Results
+	if s := got[0].Suppressions; len(s) != 1 || *s[0].Justification != "waived by the exemption migration" || *s[0].Status != "accepted" {
+		t.Errorf("waived: %+v", s)
+	}
+	if len(got[1].Suppressions) != 0 || got[1].Kind != "informational" || got[1].Level != "none" {
+		t.Errorf("a notice: %+v", got[1])
 	}
 }
 
@@ -150,6 +215,26 @@ func TestJUnitIsReadAsWeMeanIt(t *testing.T) {
 	}
 	if got := suites[0].Tests[replicas]; !strings.Contains(got.Error.Error(), "/spec/replicas: 3 -> 5, 3 minutes ago by kubectl-edit") {
 		t.Errorf("the failure tells %q", got.Error.Error())
+	}
+}
+
+func TestJUnitHasEveryTestUnderANameOfItsOwn(t *testing.T) {
+	rep := scanned().With(scanned().Findings[0], scanned().Findings[0])
+	rep.Unknown = append(rep.Unknown, rep.Unknown[0])
+	suites, err := junit.Ingest([]byte(write(t, "junit", report.Options{}, rep)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, test := range suites[0].Tests {
+		got = append(got, test.Name+": "+string(test.Status))
+	}
+	if diff := cmp.Diff([]string{
+		"Deployment.apps shop/frontend: workloads.containers: failed", "Deployment.apps shop/frontend: workloads.containers #2: failed",
+		"Deployment.apps shop/frontend: workloads.containers #3: failed", "the target: Unknown: error", "the target: Unknown #2: error",
+		"kubernetes.version holds: passed", "podsecurity.standards holds: passed",
+	}, got); diff != "" {
+		t.Errorf("tests (-want +got):\n%s", diff)
 	}
 }
 
@@ -189,7 +274,7 @@ func dashboards(t *testing.T, reports ...kspec.Report) (all []dashboard) {
 }
 
 func TestPolicyReportsFitIntoACluster(t *testing.T) {
-	for _, doc := range strings.Split(write(t, "policyreport", report.Options{}, large(10_000)), "---\n") {
+	for doc := range strings.SplitSeq(write(t, "policyreport", report.Options{}, large(10_000)), "---\n") {
 		if object, err := yaml.YAMLToJSON([]byte(doc)); err != nil || len(object) > 1_500_000 {
 			t.Errorf("a document of %d bytes: %v", len(object), err)
 		}

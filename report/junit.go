@@ -11,7 +11,9 @@ import (
 
 // This file writes JUnit XML, which CI systems show as test results: a suite
 // for each report; a failure for each finding, an error for what could not be
-// looked at, and one test that passes when there is neither.
+// looked at, a test that passes for each requirement that holds, and one when
+// there is nothing else. No two tests have one name, for CI systems show only
+// one of them.
 
 type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
@@ -20,6 +22,7 @@ type junitSuites struct {
 	Failures int          `xml:"failures,attr"`
 	Errors   int          `xml:"errors,attr"`
 	Skipped  int          `xml:"skipped,attr"`
+	Time     string       `xml:"time,attr"`
 	Suites   []junitSuite `xml:"testsuite"`
 }
 
@@ -59,11 +62,14 @@ type junitMessage struct {
 
 func writeJUnit(reports []kspec.Report, o Options) ([]byte, error) {
 	all := junitSuites{Name: "kspec"}
+	var took time.Duration
 	for _, rep := range reports {
 		s := junitSuiteOf(rep, o)
 		all.Tests, all.Failures, all.Errors, all.Skipped = all.Tests+s.Tests, all.Failures+s.Failures, all.Errors+s.Errors, all.Skipped+s.Skipped
 		all.Suites = append(all.Suites, s)
+		took += rep.Duration
 	}
+	all.Time = seconds(took)
 	b, err := xml.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return nil, err
@@ -73,7 +79,7 @@ func writeJUnit(reports []kspec.Report, o Options) ([]byte, error) {
 
 func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 	s := junitSuite{
-		Name: clean(rep.Target), Time: fmt.Sprintf("%.3f", rep.Duration.Seconds()),
+		Name: clean(rep.Target), Time: seconds(rep.Duration),
 		Timestamp: rep.StartedAt.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{
 			{"cluster", clean(rep.Cluster)},
@@ -82,37 +88,42 @@ func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 			{"complete", fmt.Sprint(rep.Complete())},
 		},
 	}
+	names := map[string]int{}
+	add := func(c junitCase, src kspec.Source) {
+		if names[c.Name]++; names[c.Name] > 1 {
+			c.Name += fmt.Sprintf(" #%d", names[c.Name])
+		}
+		c.Class, c.File, c.Line, c.Time = s.Name, clean(src.File), src.Line, seconds(0)
+		s.Cases = append(s.Cases, c)
+	}
 	for _, f := range rep.Findings {
-		c := junitCaseOf(rep, f.Object, f.Source, string(f.Verdict))
+		c := junitCase{Name: clean(f.Object.String()) + ": " + ruleOf(f)}
 		if f.WaivedBy != nil {
 			s.Skipped++
-			c.Skipped = &junitMessage{Message: "waived by " + clean(*f.WaivedBy)}
+			c.Skipped = &junitMessage{Message: waived(f)}
 		} else {
 			s.Failures++
 			c.Failure = &junitMessage{Message: clean(f.Message), Type: string(f.Severity), Text: junitText(f, o.now(rep))}
 		}
-		s.Cases = append(s.Cases, c)
+		add(c, f.Source)
 	}
 	for _, u := range rep.Unknown {
 		s.Errors++
-		c := junitCaseOf(rep, u.Object, u.Source, "Unknown")
-		c.Error = &junitMessage{Message: clean(u.Reason), Type: "Unknown"}
-		s.Cases = append(s.Cases, c)
+		add(junitCase{Name: nameOf(u) + ": Unknown", Error: &junitMessage{Message: clean(u.Reason), Type: "Unknown"}}, u.Source)
+	}
+	for _, c := range rep.Checks {
+		if c.Status == kspec.CheckPass {
+			add(junitCase{Name: c.Name + " holds"}, kspec.Source{})
+		}
 	}
 	if len(s.Cases) == 0 {
-		s.Cases = []junitCase{{Name: plural(rep.Coverage.Objects, "object") + " in sync", Class: s.Name, Time: s.Time}}
+		add(junitCase{Name: plural(rep.Coverage.Objects, "object") + " in sync"}, kspec.Source{})
 	}
 	s.Tests = len(s.Cases)
 	return s
 }
 
-func junitCaseOf(rep kspec.Report, id kspec.ObjectID, src kspec.Source, what string) junitCase {
-	name := clean(id.String())
-	if id == (kspec.ObjectID{}) {
-		name = place(src)
-	}
-	return junitCase{Name: name + ": " + what, Class: clean(rep.Target), File: clean(src.File), Line: src.Line, Time: "0.000"}
-}
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
 
 // junitText tells the fields of a finding, a line each.
 func junitText(f kspec.Finding, now time.Time) string {

@@ -1,16 +1,20 @@
 package report
 
 import (
+	"maps"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cloudcwfranck/kspec"
 )
 
 // This file writes SARIF 2.1.0, the OASIS format of code scanning: a run for
-// each report, a rule for each verdict, and a place in Git for each result.
+// each report, a rule for each verdict and each requirement that is broken, and
+// a place in Git for each result: that of the ClusterSpec when it has no other,
+// for GitHub refuses a file with a result that has none. Messages are clean,
+// and hold no links.
 
 type sarifLog struct {
 	Schema  string     `json:"$schema"`
@@ -44,10 +48,15 @@ type sarifComponent struct {
 }
 
 type sarifRule struct {
-	ID               string    `json:"id"`
-	Name             string    `json:"name"`
-	ShortDescription sarifText `json:"shortDescription"`
-	Help             sarifText `json:"help"`
+	ID               string     `json:"id"`
+	Name             string     `json:"name"`
+	ShortDescription sarifText  `json:"shortDescription"`
+	Help             sarifText  `json:"help"`
+	Properties       *sarifTags `json:"properties,omitempty"`
+}
+
+type sarifTags struct {
+	Tags []string `json:"tags"`
 }
 
 type sarifText struct {
@@ -70,6 +79,7 @@ type sarifNotification struct {
 type sarifResult struct {
 	RuleID              string             `json:"ruleId"`
 	RuleIndex           int                `json:"ruleIndex"`
+	Kind                string             `json:"kind"`
 	Level               string             `json:"level"`
 	Message             sarifText          `json:"message"`
 	Locations           []sarifLocation    `json:"locations"`
@@ -91,7 +101,7 @@ type sarifPhysical struct {
 
 type sarifArtifact struct {
 	URI       string `json:"uri"`
-	URIBaseID string `json:"uriBaseId"`
+	URIBaseID string `json:"uriBaseId,omitempty"`
 }
 
 type sarifRegion struct {
@@ -114,6 +124,7 @@ type sarifName struct {
 
 type sarifSuppression struct {
 	Kind          string `json:"kind"`
+	Status        string `json:"status"`
 	Justification string `json:"justification"`
 }
 
@@ -146,47 +157,74 @@ func writeSARIF(reports []kspec.Report, _ Options) ([]byte, error) {
 }
 
 func sarifRunOf(rep kspec.Report) sarifRun {
+	rules := sarifRules(rep.Findings)
 	run := sarifRun{
-		Tool:              sarifTool{sarifComponent{Name: "kspec", InformationURI: "https://github.com/cloudcwfranck/kspec"}},
-		AutomationDetails: sarifID{"kspec/" + rep.Target + "/"},
+		Tool: sarifTool{sarifComponent{Name: "kspec", InformationURI: "https://github.com/cloudcwfranck/kspec", Rules: rules}},
+		// What could not be looked at may hold more than the results tell.
 		Invocations: []sarifInvocation{{
-			ExecutionSuccessful: true,
-			StartTimeUTC:        rep.StartedAt.UTC().Format(time.RFC3339Nano),
-			EndTimeUTC:          rep.StartedAt.Add(rep.Duration).UTC().Format(time.RFC3339Nano),
+			ExecutionSuccessful: rep.Complete(),
+			StartTimeUTC:        stamp(rep.StartedAt), EndTimeUTC: stamp(rep.StartedAt.Add(rep.Duration)),
 		}},
-		ColumnKind: "unicodeCodePoints",
-		Results:    []sarifResult{},
-		Properties: map[string]any{"cluster": rep.Cluster, "revision": rep.Revision.String(), "complete": rep.Complete()},
-	}
-	for _, v := range verdicts() {
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
-			ID: "kspec/" + string(v), Name: string(v), ShortDescription: sarifText{meaning(v)},
-			Help: sarifText{meaning(v) + " Each result says what to do."},
-		})
+		AutomationDetails: sarifID{"kspec/" + rep.Target + "/"},
+		Taxonomies:        taxonomies(rep.Findings),
+		ColumnKind:        "unicodeCodePoints",
+		Results:           []sarifResult{},
+		Properties:        map[string]any{"cluster": rep.Cluster, "revision": rep.Revision.String(), "complete": rep.Complete()},
 	}
 	for _, u := range rep.Unknown {
 		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{
-			Level: "warning", Message: sarifText{"could not look: " + u.Reason}, Locations: sarifLocations(u.Object, u.Source),
+			Level: "error", Message: sarifMessage("could not look: " + u.Reason), Locations: sarifLocations(u.Object, u.Source, rep.Source),
 		})
 	}
 	for _, f := range rep.Findings {
-		run.Results = append(run.Results, sarifResultOf(f))
+		r := sarifResultOf(f, rep.Source)
+		r.RuleIndex = slices.IndexFunc(rules, func(rule sarifRule) bool { return rule.ID == r.RuleID })
+		run.Results = append(run.Results, r)
 	}
-	run.Taxonomies = taxonomies(rep.Findings)
 	return run
 }
 
-func sarifResultOf(f kspec.Finding) sarifResult {
+// sarifRules returns a rule for each verdict, then one for each requirement
+// that findings break.
+func sarifRules(findings []kspec.Finding) []sarifRule {
+	var rules []sarifRule
+	add := func(name, what string) {
+		rules = append(rules, sarifRule{
+			ID: "kspec/" + name, Name: name, ShortDescription: sarifText{what}, Help: sarifText{what + " Each result says what to do."},
+		})
+	}
+	for _, v := range verdicts() {
+		add(string(v), meaning(v))
+	}
+	controls := map[string][]string{}
+	for _, f := range findings {
+		controls[ruleOf(f)] = append(controls[ruleOf(f)], f.Controls...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(controls)) {
+		if !slices.Contains(verdicts(), kspec.Verdict(name)) {
+			add(name, "The cluster breaks the requirement "+name+".")
+		}
+	}
+	for i, rule := range rules {
+		if tags := controls[rule.Name]; len(tags) > 0 {
+			slices.Sort(tags)
+			rules[i].Properties = &sarifTags{slices.Compact(tags)}
+		}
+	}
+	return rules
+}
+
+func sarifResultOf(f kspec.Finding, spec kspec.Source) sarifResult {
 	text := f.Object.String() + ": " + f.Message
 	if f.Hint != "" {
 		text += ". " + f.Hint
 	}
 	r := sarifResult{
-		RuleID: "kspec/" + string(f.Verdict), RuleIndex: slices.Index(verdicts(), f.Verdict),
-		Level: sarifLevel(f.Severity), Message: sarifText{text},
-		Locations:           append([]sarifLocation{}, sarifLocations(f.Object, f.Source)...),
-		PartialFingerprints: map[string]string{"kspec/v1": f.Fingerprint},
-		Properties:          map[string]any{"type": f.Type, "severity": f.Severity},
+		RuleID: "kspec/" + ruleOf(f), Kind: "fail", Level: sarifLevel(f.Severity), Message: sarifMessage(text),
+		Locations: append([]sarifLocation{}, sarifLocations(f.Object, f.Source, spec)...),
+		// The second is the name by which GitHub knows a result again.
+		PartialFingerprints: map[string]string{"kspec/v1": f.Fingerprint, "primaryLocationLineHash": f.Fingerprint},
+		Properties:          map[string]any{"type": f.Type, "verdict": f.Verdict, "severity": f.Severity},
 	}
 	if len(f.Fields) > 0 {
 		r.Properties["fields"] = f.Fields
@@ -198,11 +236,18 @@ func sarifResultOf(f kspec.Finding) sarifResult {
 		framework, id := splitControl(c)
 		r.Taxa = append(r.Taxa, sarifTaxon{id, sarifName{framework}})
 	}
-	if f.WaivedBy != nil {
-		r.Suppressions = []sarifSuppression{{"external", "waived by the exemption " + *f.WaivedBy}}
+	switch {
+	case f.Notice:
+		r.Kind, r.Level = "informational", "none"
+	case f.WaivedBy != nil:
+		r.Suppressions = []sarifSuppression{{"external", "accepted", waived(f)}}
 	}
 	return r
 }
+
+// sarifMessage returns s as a message without links, which viewers make of
+// "[text](target)".
+func sarifMessage(s string) sarifText { return sarifText{strings.ReplaceAll(clean(s), "](", "] (")} }
 
 func sarifLevel(s kspec.Severity) string {
 	switch s {
@@ -215,18 +260,24 @@ func sarifLevel(s kspec.Severity) string {
 	}
 }
 
-// sarifLocations returns the place in Git and the object, as far as both are
-// known.
-func sarifLocations(id kspec.ObjectID, src kspec.Source) []sarifLocation {
+// sarifLocations returns the place in Git, or else that of the ClusterSpec, and
+// the object, as far as they are known.
+func sarifLocations(id kspec.ObjectID, src, spec kspec.Source) []sarifLocation {
 	var at sarifLocation
+	if src.File == "" {
+		src = spec
+	}
 	if src.File != "" {
 		at.PhysicalLocation = &sarifPhysical{ArtifactLocation: sarifArtifact{gitPath(src.File), "%SRCROOT%"}}
+		if path.IsAbs(src.File) { // a manifest outside of the repo
+			at.PhysicalLocation.ArtifactLocation = sarifArtifact{URI: "file://" + gitPath(src.File)}
+		}
 		if src.Line > 0 {
 			at.PhysicalLocation.Region = &sarifRegion{src.Line}
 		}
 	}
 	if id != (kspec.ObjectID{}) {
-		at.LogicalLocations = []sarifLogical{{id.String(), "resource"}}
+		at.LogicalLocations = []sarifLogical{{clean(id.String()), "resource"}}
 	}
 	if at.PhysicalLocation == nil && at.LogicalLocations == nil {
 		return nil
@@ -234,10 +285,10 @@ func sarifLocations(id kspec.ObjectID, src kspec.Source) []sarifLocation {
 	return []sarifLocation{at}
 }
 
-// gitPath returns a file of the config repo as a relative reference.
+// gitPath returns a file as a reference relative to the root of the repo.
 func gitPath(file string) string {
-	path := url.URL{Path: file}
-	return strings.TrimPrefix(path.EscapedPath(), "./")
+	u := url.URL{Path: path.Clean(file)}
+	return u.String()
 }
 
 // taxonomies lists the controls that findings break, by framework.

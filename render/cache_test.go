@@ -377,9 +377,10 @@ func TestWhyAnOverlayIsBuiltWhole(t *testing.T) {
 		"patches: [{target: {kind: ConfigMap}, patch: '[{op: copy, from: /kind, path: /data}]'}]":                                                   "a/kustomization.yaml:2: a patch of \"/kind\"",
 		"patches: [{target: {kind: ConfigMap}, patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, $patch: delete}'}]":                   "a/kustomization.yaml:2: a patch that deletes or replaces",
 		"patches: [{target: {kind: ConfigMap}, patch: '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}', options: {allowNameChange: true}}]": "a/kustomization.yaml:2: a patch with options",
-		"patches: [{path: empty.yaml}]":   "a/kustomization.yaml:2: a patch that cannot be read",
-		"resources: [all.yaml, all.yaml]": "kustomize: accumulating resources",
-		"openapi: {version: v1.21.2}":     "a/kustomization.yaml:2: openapi",
+		"patches: [{path: empty.yaml}]":                                          "a/kustomization.yaml:2: a patch that cannot be read",
+		"resources: [all.yaml, all.yaml]":                                        "kustomize: accumulating resources",
+		"labels: [{pairs: {name: x}, fields: [{path: metadata, create: true}]}]": "a/kustomization.yaml:2: labels at \"metadata\"",
+		"openapi: {version: v1.21.2}":                                            "a/kustomization.yaml:2: openapi",
 	} {
 		t.Run(field, func(t *testing.T) {
 			text := "resources: [all.yaml]\n" + field + "\n"

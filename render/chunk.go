@@ -117,7 +117,7 @@ func (s *scanner) divide(file string) (plan, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.found)) {
-		for _, check := range []func(*kustomization) error{p.inhabited, p.namespaces, p.patches, p.replicas} {
+		for _, check := range []func(*kustomization) error{p.inhabited, p.namespaces, p.labels, p.patches, p.replicas} {
 			if err := check(s.found[name]); err != nil {
 				return plan{}, err
 			}
@@ -279,6 +279,19 @@ func (p *planner) namespaces(k *kustomization) error {
 		for _, d := range p.atoms[i].docs {
 			if name := nameOf(d.node); text(field(d.node, "kind")) == "Namespace" && name != k.Namespace {
 				return because(k, "namespace", "namespace, which renames Namespace "+strconv.Quote(name))
+			}
+		}
+	}
+	return nil
+}
+
+// labels refuses labels at fields of an author's choice, unless these hold
+// labels: any other may be a name.
+func (p *planner) labels(k *kustomization) error {
+	for _, l := range k.Labels {
+		for _, f := range l.FieldSpecs {
+			if !slices.Contains([]string{"labels", "matchLabels", "selector"}, path.Base(f.Path)) || identifies("/"+f.Path) {
+				return because(k, "labels", fmt.Sprintf("labels at %q", f.Path))
 			}
 		}
 	}

@@ -166,7 +166,16 @@ func someObjects() []string {
 		"apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: %[1]s}\nwebhooks: [{name: a.example.com, clientConfig: {service: {name: %[2]s, namespace: shop}}}]\n",
 		"apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: %[1]s\n%[3]sspec: {image: web, secretName: %[2]s, list: [1, 2.5, true, null], on: 'yes'}\n",
 		"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: %[1]s-a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: %[1]s-b}}\n",
+		"apiVersion: v1\nkind: Pod\nmetadata:\n  name: %[1]s\n%[3]sspec: {containers: [&c {name: a, image: web, env: [{name: A, value: ''}, {name: B, value: ~}]}], initContainers: [{<<: *c, name: b}], volumes: [{name: v, configMap: {name: %[2]s}}, {name: w, persistentVolumeClaim: {claimName: %[2]s}}]}\n",
+		"apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: %[1]s\n%[3]sspec: {schedule: '0 0 * * *', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: 'web@sha256:0'}], imagePullSecrets: [{name: %[2]s}]}}}}}\n",
+		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: %[1]s\n%[3]sspec: {podSelector: {matchLabels: {app: %[2]s}}, ingress: [{from: [{podSelector: {matchLabels: {app: %[1]s}}}]}]}\n",
+		"apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: %[1]s}\nwebhooks: [{name: a.example.com, clientConfig: {service: {name: %[2]s, namespace: other}}}]\n",
+		"apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: %[1]s}\nspec: {group: example.com, version: v1, service: {name: %[2]s, namespace: default}}\n",
+		"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: %[1]s}\nspec: {group: example.com, scope: Cluster, conversion: {strategy: Webhook, webhook: {clientConfig: {service: {name: %[2]s, namespace: shop}}}}}\n",
+		"apiVersion: v1\nkind: Secret\nmetadata:\n  name: %[1]s\n%[3]sstringData: {a: ü, b: \"\\t1\", c: 1.50, d: 0644, e: !!str 12}\n",
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: %[1]s}\n",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %[1]s, annotations: {config.kubernetes.io/local-config: 'true'}}\n",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %[1]s, annotations: {internal.config.kubernetes.io/needsHashSuffix: enabled, config.kubernetes.io/origin: 'path: x'}}\n",
 		"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: %[1]s}\nprovisioner: x\nparameters: {secretRef: {name: %[2]s}}\n",
 		"# nothing but a comment\n",
 	}
@@ -175,8 +184,8 @@ func someObjects() []string {
 func (r *someRepo) object() string {
 	all := someObjects()
 	i := r.IntN(len(all))
-	if i >= len(all)-4 && r.chance(80) { // seldom what is odd
-		i = r.IntN(len(all) - 4)
+	if odd := 7; i >= len(all)-odd && r.chance(85) { // seldom what is odd
+		i = r.IntN(len(all) - odd)
 	}
 	name := r.fresh()
 	if len(r.known) > 0 && r.chance(10) { // another kind, perhaps, of the same name
@@ -214,7 +223,7 @@ func (r *someRepo) folder(dir string, depth int) {
 		if r.chance(20) {
 			file = r.one("---\n", "# first\n") + file
 		}
-		if r.chance(1) {
+		if r.IntN(400) == 0 {
 			file = "%YAML 1.2\n---\n" + file
 		}
 		if r.chance(10) {
@@ -235,12 +244,12 @@ func (r *someRepo) folder(dir string, depth int) {
 	}
 	all := r.known
 	r.known = r.known[before:]
-	r.features(put)
+	r.features(dir, put)
 	r.known = all
 	r.files[path.Join(dir, "kustomization.yaml")] = &fstest.MapFile{Data: []byte(text.String())}
 }
 
-func (r *someRepo) features(put func(string, ...any)) {
+func (r *someRepo) features(dir string, put func(string, ...any)) {
 	if r.chance(30) {
 		put("namespace: %s", r.one("shop", "other", "n3"))
 	}
@@ -248,7 +257,8 @@ func (r *someRepo) features(put func(string, ...any)) {
 		put("commonLabels: {team: %s}", r.name())
 	}
 	if r.chance(20) {
-		put("labels: [{pairs: {tier: %s}, includeSelectors: %t}]", r.name(), r.chance(50))
+		put("labels: [{pairs: {tier: %s}, %s}]", r.name(), r.one("includeSelectors: true", "includeSelectors: false", "includeTemplates: true",
+			"fields: [{path: spec/labels, create: true}]", "fields: [{path: spec/selector, kind: Service, create: true}]"))
 	}
 	if r.chance(20) {
 		put("commonAnnotations: {note: %s}", r.name())
@@ -257,7 +267,7 @@ func (r *someRepo) features(put func(string, ...any)) {
 		put("images: [{name: web, newTag: '%d'}]", r.IntN(5))
 	}
 	if r.chance(15) {
-		if i := slices.IndexFunc(r.known, func(of [2]string) bool { return of[0] == "Deployment" || of[0] == "StatefulSet" }); i >= 0 || r.chance(10) {
+		if i := slices.IndexFunc(r.known, func(of [2]string) bool { return of[0] == "Deployment" || of[0] == "StatefulSet" }); i >= 0 || r.chance(2) {
 			put("replicas: [{name: %s, count: 4}]", r.known[max(i, 0)][1])
 		}
 	}
@@ -271,14 +281,37 @@ func (r *someRepo) features(put func(string, ...any)) {
 		put("buildMetadata: [%s]", r.one("originAnnotations", "managedByLabel", "transformerAnnotations"))
 	}
 	if r.chance(5) {
-		put("sortOptions: {order: %s}", r.one("fifo", "legacy"))
+		put("sortOptions: {order: %s}", r.one("fifo", "legacy", "legacy, legacySortOptions: {orderFirst: [Service], orderLast: [ConfigMap]}"))
 	}
-	if r.chance(12) {
-		put("%s", r.one("namePrefix: p-", "nameSuffix: -s", "configMapGenerator: [{name: gen, literals: [a=b]}]",
-			"generatorOptions: {disableNameSuffixHash: true}", "patchesStrategicMerge: ['{apiVersion: v1, kind: ConfigMap, metadata: {name: n1}, data: {b: c}}']",
-			"transformers: ['{apiVersion: builtin, kind: LabelTransformer, metadata: {name: l}, labels: {x: y}, fieldSpecs: [{path: metadata/labels, create: true}]}']",
-			"replacements: [{source: {kind: ConfigMap, name: n1, fieldPath: data.a}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.c], options: {create: true}}]}]",
-			"vars: [{name: V, objref: {apiVersion: v1, kind: ConfigMap, name: n1}}]", "crds: []"))
+	if r.chance(8) {
+		put("%s", r.one(r.ties(dir)...))
+	}
+}
+
+// ties are fields that look at more than one object, or refuse to be built.
+func (r *someRepo) ties(dir string) []string {
+	file := func(name, text string) { r.files[path.Join(dir, name)] = &fstest.MapFile{Data: []byte(text)} }
+	file("gen.env", "A=b\nC=d\n")
+	file("conf.yaml", "namePrefix: [{path: metadata/name}]\nimages: [{path: spec/image, kind: Widget}]\nnameReference: [{kind: ConfigMap, version: v1, fieldSpecs: [{path: spec/secretName, kind: Widget}]}]\n")
+	file("schema.json", `{"definitions": {"v1.Widget": {"type": "object", "properties": {"spec": {"type": "object"}}, "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Widget", "version": "v1"}]}}}`)
+	file("crd.json", `{"v1.Widget": {"Schema": {"properties": {"spec": {"$ref": "v1.WidgetSpec"}}}}}`)
+	file("comp/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\ncommonAnnotations: {component: 'yes'}\n"+r.one("", "namespace: shop\n", "nameSuffix: -c\n", "resources: [one.yaml]\n"))
+	file("comp/one.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-component}\n")
+	file("check.yaml", "apiVersion: builtin\nkind: "+r.one("LabelTransformer", "PrefixTransformer")+"\nmetadata: {name: check}\nlabels: {}\n")
+	return []string{
+		"namePrefix: p-", "nameSuffix: -s", "configMapGenerator: [{name: gen, literals: [a=b]}]",
+		"configMapGenerator: [{name: gen, envs: [gen.env]}]\ngeneratorOptions: {labels: {made: 'yes'}}",
+		"secretGenerator: [{name: gen, files: [key=gen.env], options: {disableNameSuffixHash: true}}]",
+		"generatorOptions: {disableNameSuffixHash: true}", "patchesStrategicMerge: ['{apiVersion: v1, kind: ConfigMap, metadata: {name: n1}, data: {b: c}}']",
+		"patchesJson6902: [{target: {version: v1, kind: ConfigMap, name: n1}, patch: '- {op: add, path: /data, value: {b: c}}'}]",
+		"imageTags: [{name: web, newTag: old}]", "components: [comp]", "components: [comp]\nnamePrefix: c-",
+		"configurations: [conf.yaml]", "configurations: [conf.yaml]\nnamePrefix: p-\ncommonLabels: {a: b}", "crds: [crd.json]",
+		"openapi: {path: schema.json}", "openapi: {version: v1.21.2}", "validators: [check.yaml]", "generators: [check.yaml]",
+		"helmCharts: [{name: x}]", "resources: []", "namespace: [x]", "labels: [{pairs: {name: x}, fields: [{path: metadata, create: true}]}]",
+		"transformers: ['{apiVersion: builtin, kind: LabelTransformer, metadata: {name: l}, labels: {x: y}, fieldSpecs: [{path: metadata/labels, create: true}]}']",
+		"transformers: ['{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: l, namespace: far}, setRoleBindingSubjects: allServiceAccounts}']",
+		"replacements: [{source: {kind: ConfigMap, name: n1, fieldPath: data.a}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.c], options: {create: true}}]}]",
+		"vars: [{name: V, objref: {apiVersion: v1, kind: ConfigMap, name: n1}}]", "crds: []",
 	}
 }
 
@@ -300,11 +333,11 @@ func (r *someRepo) patch() string {
 	case 2:
 		return fmt.Sprintf("{patch: '{apiVersion: %s, kind: %s, metadata: {name: %s}, $patch: delete}'}", version, kind, name)
 	case 3:
-		return fmt.Sprintf("{target: {kind: %s}, patch: '[{op: add, path: /metadata/annotations, value: {p: q}}]'}", kind)
+		return fmt.Sprintf("{target: {kind: %s}, patch: '- {op: add, path: /metadata/annotations, value: {p: q}}'}", kind)
 	case 4:
 		return fmt.Sprintf("{target: {labelSelector: 'app=%s'}, patch: '{apiVersion: v1, kind: x, metadata: {name: x, labels: {s: t}}}'}", name)
 	case 5:
-		return fmt.Sprintf("{target: {kind: %s, name: '%s'}, patch: '[{op: replace, path: %s, value: %s}]'}", kind, r.one(name, "n1.*"),
+		return fmt.Sprintf("{target: {kind: %s, name: '%s'}, patch: '- {op: replace, path: %s, value: %s}'}", kind, r.one(name, "n1.*"),
 			r.one("/metadata/name", "/metadata/namespace", "/kind", "/metadata/labels"), r.one("n2", "Other", "{a: b}"))
 	case 6:
 		return fmt.Sprintf("{target: {kind: %s}, patch: '{apiVersion: v1, kind: x, metadata: {name: other, namespace: far}, data: {more: \"1\"}}'%s}", kind,
@@ -314,6 +347,10 @@ func (r *someRepo) patch() string {
 	case 8:
 		return fmt.Sprintf("{target: {kind: RoleBinding}, patch: \"- {op: add, path: %s, value: {kind: ServiceAccount, name: %s, namespace: other}}\"}", r.one("/subjects/-", "/subjects/0", "/metadata/annotations"), name)
 	default:
+		if r.chance(40) {
+			return fmt.Sprintf("{target: {annotationSelector: 'note in (%s, n1)', group: %s}, patch: \"- {op: test, path: /kind, value: %s}\\n- {op: %s, path: %s}\"}",
+				name, r.one("apps", "''", "example.com"), kind, r.one("remove", "remove", "put"), r.one("/metadata/annotations/note", "/spec", "/metadata/labels"))
+		}
 		return fmt.Sprintf("{target: {name: n.*, namespace: %s}, patch: '{apiVersion: v1, kind: x, metadata: {name: x, annotations: {u: v}}}'}", r.one("shop", "other", "default", ""))
 	}
 }
@@ -345,7 +382,7 @@ func TestChunksGiveWhatOneRunGives(t *testing.T) {
 		})
 	}
 	t.Logf("%d in chunks, %d whole, %d failed", chunked, whole, failed)
-	if chunked < 80 || whole < 20 || failed < 20 {
+	if chunked < 100 || whole < 40 || failed < 20 {
 		t.Errorf("the overlays are too much alike: %d in chunks, %d whole, %d failed", chunked, whole, failed)
 	}
 }

@@ -471,13 +471,13 @@ func (s *scanner) local(k *kustomization, field, entry string) (name, local stri
 // see. With origins, the one of the overlay asks for origin annotations.
 func (s *scanner) prepare(dir string, origins bool) error {
 	s.v.prepared = map[string][]byte{}
-	custom := false
+	exact := false // which transformers ran, and on what, can be seen
 	for _, k := range s.found {
-		custom = custom || len(k.Configurations) > 0
+		exact = exact || len(k.Configurations) > 0 || slices.Contains(k.BuildMetadata, types.TransformerAnnotations)
 	}
 	for file, k := range s.found {
 		served := k.Kustomization
-		if !custom {
+		if !exact {
 			served = quiet(served)
 		}
 		data, err := marshal(served, origins && path.Dir(file) == dir)

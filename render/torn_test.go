@@ -89,6 +89,18 @@ func TestWhatChunksMustNotTear(t *testing.T) {
 			kustomization: "namespace: new",
 			objects:       all(web, other, "apiVersion: v1\nkind: Namespace\nx: &m {name: old}\nmetadata: {<<: *m}\n"), whole: "renames",
 		},
+		"labels in the annotations of transformers": {
+			kustomization: "commonLabels: {team: shop}\nbuildMetadata: [transformerAnnotations]",
+			objects:       all(web, other, pod), whole: "buildMetadata",
+		},
+		"labels that are names": {
+			kustomization: "namespace: new\nlabels: [{pairs: {name: sa}, fields: [{path: metadata, kind: ConfigMap, create: true}]}]",
+			objects:       all(web, account, pod), whole: "labels at",
+		},
+		"labels at fields of labels": {
+			kustomization: "labels: [{pairs: {app.kubernetes.io/name: web}, fields: [{path: spec/selector, kind: Service, create: true}]}]",
+			objects:       all(web, service, pod),
+		},
 		"numbers that are names": {
 			kustomization: "namespace: new",
 			objects:       all(strings.Replace(web, "name: web", "name: '123'", 1), other, strings.Replace(pod, "configMapRef: {name: web}", "configMapRef: {name: 123}", 1)),

@@ -13,11 +13,15 @@ type FindingType string
 
 // The types of finding.
 const (
-	TypePolicy        FindingType = "policy"        // a rendered policy object
+	TypePolicy        FindingType = "policy"        // an admission policy, or what else a policy template makes
 	TypeCompliance    FindingType = "compliance"    // a requirement of the ClusterSpec
 	TypeConfiguration FindingType = "configuration" // any other object that Git declares
 	TypeImage         FindingType = "image"         // a signature
 )
+
+// ControlsAnnotation, on an object that a rule of a policy template makes, lists
+// the compliance controls that the rule serves, with commas between.
+const ControlsAnnotation = "kspec.io/controls"
 
 // Verdict says what is wrong with an object.
 type Verdict string

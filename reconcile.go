@@ -166,9 +166,8 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 	if err != nil {
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
-	rep.Unknown = append(rep.Unknown, unknown...)
 	rep.Notes = append(rep.Notes, want.Assumed...)
-	if rep, err = r.waive(t, want, rep.Treated(t).With(bad...)); err != nil {
+	if rep, err = r.waive(t, want, rep.Treated(t).Verified(t, bad, unknown)); err != nil {
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	return want, r.record(ctx, t, rep), nil

@@ -1,6 +1,9 @@
 package kspec
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Requirements are what a cluster must be, besides holding what Git declares.
 // The zero value demands nothing. What is written as text in it was checked
@@ -155,6 +158,7 @@ const (
 	CheckServices    = "network.services"
 	CheckContainers  = "workloads.containers"
 	CheckImages      = "workloads.images"
+	CheckSignatures  = "workloads.signatures"
 	CheckRBAC        = "rbac.rules"
 	CheckAdmission   = "admission.controllers"
 	CheckMetrics     = "observability.metrics"
@@ -164,12 +168,13 @@ const (
 // CheckNames lists the checks that there are, in the order of reports.
 func CheckNames() []string {
 	return []string{
-		CheckVersion, CheckPodSecurity, CheckNetwork, CheckServices, CheckContainers, CheckImages,
+		CheckVersion, CheckPodSecurity, CheckNetwork, CheckServices, CheckContainers, CheckImages, CheckSignatures,
 		CheckRBAC, CheckAdmission, CheckMetrics, CheckAuditLog,
 	}
 }
 
-// Demands reports whether r demands what a check looks at.
+// Demands reports whether r demands what a check looks at. Of signatures
+// [ImageRules] say that.
 func (r Requirements) Demands(check string) bool {
 	switch check {
 	case CheckVersion:
@@ -216,6 +221,18 @@ func (r Requirements) ControlsOf(check string) []string {
 	return slices.Compact(controls)
 }
 
+// Controls returns the controls of all frameworks, in the order in which they
+// are written, none of them judged yet.
+func (r Requirements) Controls() []ControlResult {
+	var all []ControlResult
+	for _, f := range r.Frameworks {
+		for _, c := range f.Controls {
+			all = append(all, ControlResult{Framework: f.String(), ID: c.ID, Title: c.Title, Checks: c.Checks})
+		}
+	}
+	return all
+}
+
 // CheckStatus says what became of a check.
 type CheckStatus string
 
@@ -232,7 +249,7 @@ type Check struct {
 	Status CheckStatus `json:"status"`
 	// Findings are those that no exemption waives.
 	Findings int `json:"findings"`
-	// Looked is how many objects were looked at.
+	// Looked is how many objects were looked at, 0 when nobody counted.
 	Looked int `json:"looked"`
 	// Apart are objects that were left alone because they are the system's
 	// own, sorted.
@@ -248,6 +265,23 @@ type ControlResult struct {
 	Title     string      `json:"title"`
 	Checks    []string    `json:"checks"`
 	Status    CheckStatus `json:"status"`
+}
+
+// Verified returns r with what a [Verifier] says of the images of t. That is one
+// of the checks of a target that demands signatures.
+func (r Report) Verified(t Target, bad []Finding, unknown []Unknown) Report {
+	r.Unknown = slices.Concat(r.Unknown, unknown)
+	r = r.With(bad...)
+	if !t.Images.RequireSignatures {
+		return r
+	}
+	order := func(c Check, name string) int {
+		return cmp.Compare(slices.Index(CheckNames(), c.Name), slices.Index(CheckNames(), name))
+	}
+	at, _ := slices.BinarySearchFunc(r.Checks, CheckSignatures, order)
+	r.Checks = slices.Insert(slices.Clone(r.Checks), at, Check{Name: CheckSignatures, Incomplete: len(unknown) > 0})
+	r.Controls = t.Requirements.Controls()
+	return r.Judged()
 }
 
 // Judged returns r with the state of its checks and controls as its open

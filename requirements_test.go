@@ -41,6 +41,40 @@ func TestJudgedChangesNothingThatItWasGiven(t *testing.T) {
 	}
 }
 
+// Signatures are a check among the others.
+func TestVerified(t *testing.T) {
+	target := kspec.Target{Images: kspec.ImageRules{RequireSignatures: true}, Requirements: kspec.Requirements{Frameworks: []kspec.Framework{
+		{Name: "CIS", Controls: []kspec.Control{{ID: "1", Title: "Signed", Checks: []string{kspec.CheckSignatures}}}},
+	}}}
+	rep := kspec.Report{Checks: []kspec.Check{{Name: kspec.CheckVersion}, {Name: kspec.CheckRBAC}}}
+	for _, tt := range []struct {
+		name    string
+		bad     []kspec.Finding
+		unknown []kspec.Unknown
+		want    kspec.CheckStatus
+		score   int
+	}{
+		{"signed", nil, nil, kspec.CheckPass, 100},
+		{"not signed", []kspec.Finding{{Check: kspec.CheckSignatures}}, []kspec.Unknown{{Reason: "a"}}, kspec.CheckFail, 66},
+		{"not known", nil, []kspec.Unknown{{Reason: "a"}}, kspec.CheckUnknown, 100},
+		{"waived", []kspec.Finding{{Check: kspec.CheckSignatures, WaivedBy: new("e")}}, nil, kspec.CheckPass, 100},
+	} {
+		got := rep.Verified(target, tt.bad, tt.unknown)
+		if len(got.Checks) != 3 || got.Checks[1].Name != kspec.CheckSignatures || got.Checks[1].Status != tt.want {
+			t.Errorf("%s: checks %+v", tt.name, got.Checks)
+		}
+		if len(got.Controls) != 1 || got.Controls[0].Status != tt.want || len(got.Findings) != len(tt.bad) || len(got.Unknown) != len(tt.unknown) {
+			t.Errorf("%s: got %+v", tt.name, got)
+		}
+		if score, _ := got.Score(); score != tt.score {
+			t.Errorf("%s: score %d, want %d", tt.name, score, tt.score)
+		}
+	}
+	if got := rep.Verified(kspec.Target{}, nil, nil); len(got.Checks) != 2 || len(rep.Checks) != 2 {
+		t.Errorf("nothing is demanded: %+v", got.Checks)
+	}
+}
+
 // Nothing is demanded by nothing, and each demand brings its check.
 func TestDemands(t *testing.T) {
 	if checks := (kspec.Requirements{}).Checks(); len(checks) > 0 {
@@ -67,7 +101,7 @@ func TestDemands(t *testing.T) {
 			t.Errorf("%s is not known, or another is", name)
 		}
 	}
-	if len(all) != len(kspec.CheckNames()) {
+	if len(all) != len(kspec.CheckNames())-1 { // signatures are demanded by the rules for images
 		t.Errorf("%d of %d checks can be demanded", len(all), len(kspec.CheckNames()))
 	}
 }

@@ -468,10 +468,25 @@ func (v *view) finding(verdict kspec.Verdict, fields []kspec.Field) kspec.Findin
 // found completes a finding about want.
 func (r Rules) found(f kspec.Finding, want kspec.Object) kspec.Finding {
 	f.Object, f.Source, f.Type = want.ID(), want.Source, kspec.TypeConfiguration
-	if want.Source.Template != "" {
+	if want.Source.Template != "" || isPolicy(f.Object) {
 		f.Type = kspec.TypePolicy
 	}
 	f.Severity = r.severity(f.Verdict, f.Object, want.GetLabels(), f.Fields)
 	f.Controls = []string{}
+	if served := want.GetAnnotations()[kspec.ControlsAnnotation]; served != "" {
+		f.Controls = strings.Split(served, ",")
+	}
 	return f.Fingerprinted()
+}
+
+// isPolicy reports whether the object is a policy of admission control, or says
+// where one holds.
+func isPolicy(id kspec.ObjectID) bool {
+	switch id.Group {
+	case "admissionregistration.k8s.io":
+		return strings.HasSuffix(strings.TrimSuffix(id.Kind, "Binding"), "AdmissionPolicy")
+	case "kyverno.io", "policies.kyverno.io", "constraints.gatekeeper.sh", "templates.gatekeeper.sh":
+		return true
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,15 +9,15 @@ import (
 	"github.com/cloudcwfranck/kspec/compare"
 )
 
-// What makes a policy of a template act less is a finding of type policy, and
-// grave.
+// What makes an admission policy act less is a finding of type policy, and
+// grave, whether a template or a plain file of Git says it.
 func TestAPolicyThatIsWeakened(t *testing.T) {
 	const policy = `
-{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: NAME}, spec: {failurePolicy: Fail,
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: NAME, annotations: {kspec.io/controls: "CIS/5.2.1,NIST-800-53/CM-7"}}, spec: {failurePolicy: Fail,
   matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [widgets]}]},
   validations: [{expression: "object.metadata.name != 'x'"}]}}
 ---
-{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: NAME}, spec: {policyName: NAME, validationActions: [Deny]}}
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: NAME, annotations: {kspec.io/controls: "CIS/5.2.1,NIST-800-53/CM-7"}}, spec: {policyName: NAME, validationActions: [Deny]}}
 `
 	const (
 		rule    = "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: NAME}"
@@ -40,9 +41,6 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
 			w := newWorld(t)
 			text := strings.NewReplacer("NAME", "weakened-"+name).Replace
 			want := desired(t, "", text(policy))
-			for i := range want.Objects {
-				want.Objects[i].Source.Template = "security-baseline"
-			}
 			w.deliver(want)
 			w.do("kubectl-edit", tt.verb, text(tt.text))
 			rep := lookWith(t, clusterOf(t, nil), compare.Options{}, kspec.Target{Name: "test"}, want)
@@ -50,9 +48,84 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
 				t.Fatalf("got %v", lines(rep))
 			}
 			f := rep.Findings[0]
+			if !slices.Equal(f.Controls, []string{"CIS/5.2.1", "NIST-800-53/CM-7"}) {
+				t.Errorf("it breaks the controls %v", f.Controls)
+			}
 			if f.Type != kspec.TypePolicy || f.Object.Kind != tt.kind || f.Verdict != tt.verdict || f.Severity != tt.severity {
 				t.Errorf("got a finding of type %s: %s %s of %s", f.Type, f.Severity, f.Verdict, f.Object)
 			}
 		})
+	}
+}
+
+// policies define the kinds of Kyverno, of which this test needs no more.
+const policies = `
+{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: clusterpolicies.kyverno.io}, spec: {group: kyverno.io, scope: Cluster,
+  names: {kind: ClusterPolicy, plural: clusterpolicies}, versions: [{name: v1, served: true, storage: true,
+  schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}]}}
+---
+{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: validatingpolicies.policies.kyverno.io}, spec: {group: policies.kyverno.io, scope: Cluster,
+  names: {kind: ValidatingPolicy, plural: validatingpolicies}, versions: [{name: v1, served: true, storage: true,
+  schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}]}}
+`
+
+// What else guards a cluster: policies of Kyverno, isolation, and the labels by
+// which namespaces ask for Pod Security.
+func TestWhatGuardsAClusterIsWeakened(t *testing.T) {
+	newWorld(t).do(applier, "apply", policies)
+	for name, tt := range map[string]struct {
+		git, verb, text string
+		typ             kspec.FindingType
+		verdict         kspec.Verdict
+		severity        kspec.Severity
+	}{
+		"kyverno-to-audit": {
+			"{apiVersion: policies.kyverno.io/v1, kind: ValidatingPolicy, metadata: {name: NAME}, spec: {validationActions: [Deny]}}",
+			"patch", "{apiVersion: policies.kyverno.io/v1, kind: ValidatingPolicy, metadata: {name: NAME}, spec: {validationActions: [Audit]}}",
+			kspec.TypePolicy, kspec.Changed, kspec.Critical,
+		},
+		"legacy-to-audit": {
+			"{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: NAME}, spec: {rules: [{name: a, validate: {failureAction: Enforce}}]}}",
+			"patch", "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: NAME}, spec: {rules: [{name: a, validate: {failureAction: Audit}}]}}",
+			kspec.TypePolicy, kspec.Changed, kspec.Critical,
+		},
+		"legacy-deleted": {
+			"{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: NAME}, spec: {rules: [{name: a}]}}",
+			"delete", "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: NAME}}",
+			kspec.TypePolicy, kspec.Missing, kspec.High,
+		},
+		"opened": {
+			"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: NAME}, spec: {podSelector: {}, policyTypes: [Ingress]}}",
+			"patch", "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: NAME}, spec: {ingress: [{}]}}",
+			kspec.TypeConfiguration, kspec.ExtraField, kspec.High,
+		},
+		"unlabelled": {
+			"{apiVersion: v1, kind: Namespace, metadata: {name: NAME-ns, labels: {pod-security.kubernetes.io/enforce: restricted}}}",
+			"patch", "{apiVersion: v1, kind: Namespace, metadata: {name: NAME-ns, labels: {pod-security.kubernetes.io/enforce: privileged}}}",
+			kspec.TypeConfiguration, kspec.Changed, kspec.High,
+		},
+	} {
+		for _, template := range []string{"", "team-rules"} {
+			t.Run(name+template, func(t *testing.T) {
+				w := newWorld(t)
+				text := strings.NewReplacer("NAME", "guard-"+name+template).Replace
+				w.namespace(text("NAME"))
+				want := desired(t, "", text(tt.git))
+				want.Objects[0].Source.Template = template
+				w.deliver(want)
+				w.do("kubectl-edit", tt.verb, text(tt.text))
+				rep := lookWith(t, clusterOf(t, nil), compare.Options{}, kspec.Target{Name: "test"}, want)
+				if len(rep.Findings) != 1 {
+					t.Fatalf("got %v", lines(rep))
+				}
+				typ := tt.typ
+				if template != "" {
+					typ = kspec.TypePolicy
+				}
+				if f := rep.Findings[0]; f.Type != typ || f.Verdict != tt.verdict || f.Severity != tt.severity {
+					t.Errorf("got a finding of type %s: %s %s of %s", f.Type, f.Severity, f.Verdict, f.Object)
+				}
+			})
+		}
 	}
 }

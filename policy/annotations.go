@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/cloudcwfranck/kspec"
+
 // Annotations of a rendered admission policy. They say of which rule it is, so
 // that whoever reads the policy, in Git or in a cluster, knows what breaking it
 // means.
@@ -10,5 +12,5 @@ const (
 	SeverityAnnotation = "kspec.io/severity"
 	// ControlsAnnotation lists the compliance controls that the rule serves,
 	// with commas between.
-	ControlsAnnotation = "kspec.io/controls"
+	ControlsAnnotation = kspec.ControlsAnnotation
 )

@@ -95,7 +95,7 @@ func (d *decision) why(f kspec.Finding) string {
 		return "the object is not in the cluster: " + restore(t, f)
 	case f.Verdict != kspec.Changed && f.Verdict != kspec.ExtraField:
 		return fmt.Sprintf("a change in Git does not mend the verdict %s", f.Verdict)
-	case f.Type == kspec.TypePolicy || f.Source.Template != "":
+	case f.Source.Template != "":
 		return "a policy template makes the object: change its parameters, or " + restore(t, f)
 	case t.Remediation.Strategy == kspec.StrategyRestore:
 		return "spec.remediation.strategy is restore: " + restore(t, f)

@@ -382,7 +382,7 @@ func TestSaysWhyItDoesNotAdopt(t *testing.T) {
 		{"a secret value", "", level(func(f *kspec.Finding) { f.Fields[0].Redacted = true }), "is secret"},
 		{"not by a person", "", level(func(f *kspec.Finding) { f.Fields[0].ByPerson, f.Fields[0].Manager = false, "kube-controller-manager" }), "changed by kube-controller-manager"},
 		{"by nobody", "", level(func(f *kspec.Finding) { f.Fields[0].ByPerson, f.Fields[0].Manager = false, "" }), "nobody owns"},
-		{"a policy", "", level(func(f *kspec.Finding) { f.Type = kspec.TypePolicy }), "policy template"},
+		{"a policy", "", level(func(f *kspec.Finding) { f.Source.Template = "security-baseline" }), "policy template"},
 		{"no field", "", level(func(f *kspec.Finding) { f.Fields = nil }), "names no field"},
 		{"a path that cannot be read", "", level(func(f *kspec.Finding) { f.Fields[0].KeyedPath = "data" }), "cannot be read"},
 		{"status", "", person{object: web, path: "/status/replicas", live: 1}, "belongs to the API server"},

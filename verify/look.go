@@ -38,6 +38,7 @@ type use struct {
 // look collects what one run of Verify says.
 type look struct {
 	denyOnError bool
+	controls    []string
 	findings    map[place]kspec.Finding
 	unknown     []kspec.Unknown
 }
@@ -49,8 +50,11 @@ type place struct {
 	container, message string
 }
 
-func newLook(denyOnError bool) *look {
-	return &look{denyOnError: denyOnError, findings: map[place]kspec.Finding{}}
+func newLook(t kspec.Target) *look {
+	return &look{
+		denyOnError: t.Images.DenyOnError, controls: t.Requirements.ControlsOf(kspec.CheckSignatures),
+		findings: map[place]kspec.Finding{},
+	}
 }
 
 // plan returns one job for each image that is to be checked, however many use
@@ -138,11 +142,15 @@ func (l *look) add(image kspec.Image, message, hint string) {
 	if !ok {
 		f = kspec.Finding{
 			Type: kspec.TypeImage, Verdict: kspec.Unsigned, Object: image.Object,
-			Message: image.Container + ": " + message, Hint: hint, Controls: []string{},
+			Message: image.Container + ": " + message, Hint: hint, Check: kspec.CheckSignatures, Controls: l.controls,
+			Evidence: map[string]any{"image": image.Ref, "container": image.Container},
 		}
 	}
 	if f.Source == (kspec.Source{}) {
 		f.Source = image.Source
+	}
+	if image.Digest != "" {
+		f.Evidence["runs"] = image.Digest
 	}
 	if severity.Rank() > f.Severity.Rank() {
 		f.Severity = severity

@@ -119,7 +119,7 @@ func (v *Verifier) Verify(ctx context.Context, t kspec.Target, want kspec.Desire
 	if err != nil {
 		return nil, nil, fmt.Errorf("read signature rules of %s: %w", t.Name, err)
 	}
-	look := newLook(t.Images.DenyOnError)
+	look := newLook(t)
 	images, err := v.runningImages(ctx, t)
 	if err != nil {
 		look.unknown = append(look.unknown, kspec.Unknown{Reason: "list running images: " + err.Error()})

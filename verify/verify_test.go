@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,9 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 	at := func(d name.Digest) string { return strings.TrimPrefix(d.String(), s.Host+"/app@") }
 	web := kspec.IDOf(deployment(t, "web", "").Unstructured)
 
+	frameworks := kspec.Requirements{Frameworks: []kspec.Framework{{Name: "NIST-800-53", Revision: "rev5", Controls: []kspec.Control{
+		{ID: "SI-7", Checks: []string{kspec.CheckSignatures}}, {ID: "AC-6", Checks: []string{kspec.CheckRBAC}},
+	}}}}
 	run := verify.RunningFunc(func(context.Context, kspec.Target) ([]kspec.Image, error) {
 		image := func(ref, digest, container string) kspec.Image {
 			return kspec.Image{Ref: ref, Digest: digest, Running: true, Object: web, Container: "/spec/template/spec/containers/[name=" + container + "]"}
@@ -95,7 +99,7 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 			image("docker.io/nginx", at(live), "foreign"),
 		}, nil
 	})
-	findings, unknown, err := verify.New(run, s.options()).Verify(t.Context(), kspec.Target{Name: "prod", Images: rules}, desired(
+	findings, unknown, err := verify.New(run, s.options()).Verify(t.Context(), kspec.Target{Name: "prod", Images: rules, Requirements: frameworks}, desired(
 		deployment(t, "good", s.Host+"/app:1"),
 		deployment(t, "web", s.Host+"/app:2"),
 		deployment(t, "other", "GHCR.io:443/acme/x"),
@@ -132,9 +136,13 @@ func TestVerifyTellsOfEveryImage(t *testing.T) {
 		t.Errorf("unknown (-want +got):\n%s", diff)
 	}
 	for _, f := range findings {
-		if f.Fingerprint == "" || f.Hint == "" || f.Controls == nil {
-			t.Errorf("finding lacks fingerprint, hint or controls: %+v", f)
+		if f.Fingerprint == "" || f.Hint == "" || f.Check != kspec.CheckSignatures || !slices.Equal(f.Controls, []string{"NIST-800-53 rev5/SI-7"}) {
+			t.Errorf("finding lacks fingerprint, hint, check or controls: %+v", f)
 		}
+	}
+	evidence := map[string]any{"image": s.Host + "/app:2", "container": "/spec/template/spec/containers/[name=app]", "runs": at(unsigned)}
+	if diff := cmp.Diff(evidence, findings[1].Evidence); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 	if findings[1].Source.File != "app.yaml" || !strings.Contains(findings[1].Hint, unsigned.DigestStr()) {
 		t.Errorf("a finding about what Git wants and the cluster runs: source %v, hint %q", findings[1].Source, findings[1].Hint)

@@ -94,10 +94,9 @@ func verifyOne(ctx context.Context, w *wiring, v kspec.Verifier, t kspec.Target)
 	}
 	rep := kspec.Report{
 		Target: t.Name, Cluster: t.Cluster, Revision: t.Revision, StartedAt: start, Duration: time.Since(start),
-		Findings: bad, Unknown: append(want.Unknown, unknown...),
-		Coverage: kspec.Coverage{Objects: len(want.Objects)},
+		Unknown: want.Unknown, Coverage: kspec.Coverage{Objects: len(want.Objects)},
 	}
-	return w.reconciler.Waiver.Waive(t, want, rep)
+	return w.reconciler.Waiver.Waive(t, want, rep.Verified(t, bad, unknown))
 }
 
 // verifyImages checks single images.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,11 @@ func look(t testing.TB, m *made, spec string) kspec.Report {
 		t.Fatal(err)
 	}
 	return rep
+}
+
+// checks are those that this package makes.
+func checks() []string {
+	return slices.DeleteFunc(kspec.CheckNames(), func(name string) bool { return name == kspec.CheckSignatures })
 }
 
 // lines are what a report says, a line a finding.

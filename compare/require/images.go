@@ -112,7 +112,7 @@ func registryPath(pattern string) []string {
 // host returns the one name of a host that has several. Case does not count,
 // nor does the port that is meant without one.
 func host(name string) string {
-	name = strings.TrimSuffix(strings.ToLower(name), ":443")
+	name = strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(name), ":443"), ".")
 	if slices.Contains([]string{"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}, name) {
 		return hub
 	}

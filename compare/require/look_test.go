@@ -72,7 +72,7 @@ func good(t *testing.T) *made {
 
 func TestAGoodClusterScoresAHundred(t *testing.T) {
 	rep := look(t, good(t), everything+"}")
-	if score, ok := rep.Score(); score != 100 || !ok || !rep.InSync() || len(rep.Checks) != len(kspec.CheckNames()) {
+	if score, ok := rep.Score(); score != 100 || !ok || !rep.InSync() || len(rep.Checks) != len(checks()) {
 		t.Errorf("score %d, %v, %+v", score, lines(rep), rep.Checks)
 	}
 }

@@ -162,11 +162,7 @@ func (l *look) report() kspec.Report {
 		Coverage: kspec.Coverage{Requests: l.Requests()},
 	}
 	if len(l.checks) > 0 {
-		for _, f := range l.target.Requirements.Frameworks {
-			for _, c := range f.Controls {
-				rep.Controls = append(rep.Controls, kspec.ControlResult{Framework: f.String(), ID: c.ID, Title: c.Title, Checks: c.Checks})
-			}
-		}
+		rep.Controls = l.target.Requirements.Controls()
 	}
 	return rep.With().Judged()
 }

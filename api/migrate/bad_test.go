@@ -109,23 +109,28 @@ func TestNoCommentIsLostUntold(t *testing.T) {
 	}{
 		{
 			"of what is removed", head + "spec:\n  # above\n  webhooks: # beside\n    enabled: true # inner\n    # last\n  # below\n  network: {} # other\n",
-			[]string{"  # above\n", "  # beside\n", "  # inner\n", "# last\n", "  # below\n", "network: {} # other"}, nil,
+			[]string{"  # above\n", "  # beside\n", "  # inner\n", "# last\n", "  # below\n", "network: {} # other"},
+			nil,
 		},
 		{
 			"of the only field", head + "spec:\n  webhooks: # beside\n    enabled: true # inner\n",
-			[]string{"spec: {}", "  # beside\n  # inner\n"}, nil,
+			[]string{"spec: {}", "  # beside\n  # inner\n"},
+			nil,
 		},
 		{
 			"of an item", head + "spec:\n  policyExemptions:\n  # first\n  - name: x # why\n    namespaces: [a]\n  kubernetes: {}\n",
-			[]string{"# first\n", "  # why\n"}, nil,
+			[]string{"# first\n", "  # why\n"},
+			nil,
 		},
 		{
 			"of a secret", alert + "  slack:\n    webhookURL: https://hooks.slack.com/services/x # ask ops\n",
-			[]string{"webhookURL: # ask ops\n"}, nil,
+			[]string{"webhookURL: # ask ops\n"},
+			nil,
 		},
 		{
 			"within brackets", head + "spec: {webhooks: {enabled: true, # within\n  }, network: {}}\n",
-			nil, []string{"4 : removed: the comment went with what it stood in: # within"},
+			nil,
+			[]string{"4 : removed: the comment went with what it stood in: # within"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -256,14 +256,12 @@ func exemption(d *document, p path) {
 // selectsAnything reports whether an item of resources has no field that says
 // something.
 func selectsAnything(n *yaml.Node) bool {
-	switch n.Kind {
-	case yaml.ScalarNode:
+	if n.Kind == yaml.ScalarNode {
 		return n.Value == "" || n.Tag == "!!null"
-	case yaml.MappingNode:
-		for i := 1; i < len(n.Content); i += 2 {
-			if !selectsAnything(n.Content[i]) {
-				return false
-			}
+	}
+	for i := 1; i < len(n.Content); i += 2 {
+		if !selectsAnything(n.Content[i]) {
+			return false
 		}
 	}
 	return n.Kind == yaml.MappingNode

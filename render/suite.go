@@ -16,13 +16,17 @@ import (
 
 // Suite is a template with the objects that it ships to be tested with. They lie
 // beside the template, in tests/pass/*.yaml and in tests/fail/RULE/*.yaml, and
-// tests/parameters.yaml has the parameters that they are tested with.
+// tests/parameters.yaml has the parameters that they are tested with. No other
+// YAML may lie there, as nothing would look at it.
 type Suite struct {
 	Template string
 	// Policies is what the template renders to in mode enforce, for all
 	// namespaces.
 	Policies []*unstructured.Unstructured
 	Fixtures []Fixture
+	// Partial names the rules that only change one of another template. With
+	// any, nothing can be rendered of the template by itself.
+	Partial []string
 }
 
 // Fixture is an object that a template passes or fails.
@@ -43,6 +47,15 @@ func (r *Renderer) Suite(ctx context.Context, tree kspec.Tree, name string) (Sui
 	if err != nil {
 		return Suite{}, err
 	}
+	s := Suite{Template: name}
+	for _, rule := range t.Spec.Rules {
+		if rule.Expression == "" || len(rule.Subjects) == 0 {
+			s.Partial = append(s.Partial, rule.Name)
+		}
+	}
+	if len(s.Partial) > 0 {
+		return s, nil
+	}
 	v := newView(t.fsys, r.limits)
 	parameters, err := testParameters(v, t.dir)
 	if err != nil {
@@ -58,26 +71,57 @@ func (r *Renderer) Suite(ctx context.Context, tree kspec.Tree, name string) (Sui
 	if len(want.Unknown) > 0 {
 		return Suite{}, errors.New(want.Unknown[0].Reason)
 	}
-	s := Suite{Template: name}
 	for _, o := range want.Objects {
 		s.Policies = append(s.Policies, o.Unstructured)
 	}
-	if s.Fixtures, err = fixturesIn(v, path.Join(t.dir, "tests", "pass"), ""); err != nil {
-		return Suite{}, err
+	s.Fixtures, err = fixtures(v, path.Join(t.dir, "tests"))
+	return s, err
+}
+
+// fixtures reads the objects in the folder of the tests of a template.
+func fixtures(v *view, dir string) ([]Fixture, error) {
+	entries, err := readDir(v, dir)
+	if err != nil {
+		return nil, err
 	}
-	rules, err := fs.ReadDir(t.fsys, path.Join(t.dir, "tests", "fail"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Suite{}, err
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if (e.IsDir() || isYAML(name)) && !slices.Contains([]string{"pass", "fail", "parameters.yaml"}, e.Name()) {
+			return nil, at(name, 1, errors.New("tests hold pass, fail and parameters.yaml, and nothing looks at this"))
+		}
+	}
+	all, err := fixturesIn(v, path.Join(dir, "pass"), "")
+	if err != nil {
+		return nil, err
+	}
+	rules, err := readDir(v, path.Join(dir, "fail"))
+	if err != nil {
+		return nil, err
 	}
 	for _, rule := range rules {
-		failing, err := fixturesIn(v, path.Join(t.dir, "tests", "fail", rule.Name()), rule.Name())
-		if err != nil {
-			return Suite{}, err
+		name := path.Join(dir, "fail", rule.Name())
+		if !rule.IsDir() {
+			return nil, at(name, 1, errors.New("want it in a folder with the name of the rule that it breaks"))
 		}
-		s.Fixtures = append(s.Fixtures, failing...)
+		failing, err := fixturesIn(v, name, rule.Name())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, failing...)
 	}
-	return s, nil
+	return all, nil
 }
+
+// readDir lists a folder, and nothing for one that is not there.
+func readDir(v *view, dir string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(v.fsys, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
+}
+
+func isYAML(name string) bool { return slices.Contains([]string{".yaml", ".yml"}, path.Ext(name)) }
 
 // testParameters reads the parameters of the tests of a template, if it has any.
 func testParameters(v *view, dir string) (map[string]any, error) {
@@ -98,33 +142,26 @@ func testParameters(v *view, dir string) (map[string]any, error) {
 
 // fixturesIn reads the objects in the YAML files of a folder.
 func fixturesIn(v *view, dir, rule string) ([]Fixture, error) {
-	entries, err := fs.ReadDir(v.fsys, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	entries, err := readDir(v, dir)
 	if err != nil {
 		return nil, err
 	}
 	var fixtures []Fixture
 	for _, e := range entries {
 		file := path.Join(dir, e.Name())
-		if e.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
+		if e.IsDir() || !isYAML(file) {
 			continue
 		}
 		data, err := v.file(file)
 		if err != nil {
 			return nil, err
 		}
-		docs, err := parse(file, data, v.lim)
-		if err != nil {
-			return nil, err
+		objects, bad := Manifests(file, data, v.lim)
+		if len(bad) > 0 {
+			return nil, at(file, bad[0].Source.Line, errors.New(bad[0].Reason))
 		}
-		for _, d := range docs {
-			object, err := d.object()
-			if err != nil {
-				return nil, at(file, d.line, err)
-			}
-			fixtures = append(fixtures, Fixture{File: file, Rule: rule, Object: object})
+		for _, o := range objects {
+			fixtures = append(fixtures, Fixture{File: file, Rule: rule, Object: o.Unstructured})
 		}
 	}
 	return fixtures, nil

@@ -263,9 +263,12 @@ func (j *job) useOf(ctx context.Context, t template, use kspec.TemplateUse) ([]p
 	for _, o := range objects {
 		more, err := j.instances(o.object, values)
 		if err != nil {
-			return nil, demand{}, fmt.Errorf("%s %q: %w", o.object.GetKind(), o.object.GetName(), err)
+			return nil, demand{}, t.objectError(o, err)
 		}
 		for _, u := range more {
+			if err := j.compiles(u); err != nil {
+				return nil, demand{}, t.objectError(o, err)
+			}
 			policies = append(policies, policy{u, t, origin(use.Origins)})
 		}
 	}
@@ -278,6 +281,28 @@ func (j *job) useOf(ctx context.Context, t template, use kspec.TemplateUse) ([]p
 
 // namespaceName stands for the name of an included namespace.
 const namespaceName = "{{kspec.namespace}}"
+
+// compiles tells the first mistake in the CEL of a policy that a template has
+// written out, if there is a compiler.
+func (j *job) compiles(u *unstructured.Unstructured) error {
+	if j.check == nil || u.GetKind() != "ValidatingAdmissionPolicy" {
+		return nil
+	}
+	all := j.check(u)
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: column %d of line %d: %s", all[0].Field, all[0].Column, all[0].Line, all[0].Msg)
+}
+
+// objectError places an error at an object of a template.
+func (t template) objectError(o made, err error) error {
+	err = fmt.Errorf("%s %q: %w", o.object.GetKind(), o.object.GetName(), err)
+	if t.file == "" {
+		return err
+	}
+	return at(o.file, o.line, fmt.Errorf("template %q: %w", t.Name, err))
+}
 
 // instances returns an object once, or once per namespace when it mentions
 // {{kspec.namespace}}, without those whose conditions do not hold.

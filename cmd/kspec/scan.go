@@ -11,7 +11,7 @@ import (
 
 func newScanCommand(a *app) *cobra.Command {
 	var flags lookFlags
-	var manifests string
+	var path string
 	cmd := &cobra.Command{
 		Use:   "scan",
 		Short: "Check that clusters are what the requirements of their ClusterSpecs demand",
@@ -21,37 +21,45 @@ who has which rights, admission control and observability. It compares nothing
 with Git; "kspec drift detect" does both. Nothing is written.
 
 With --manifests no cluster is asked: the rules of the policy templates are
-evaluated on the objects in a file or folder, as the API server would when they
-are created. A rule that needs to know more than the object is not passed, but
-told as what could not be looked at.
+evaluated on the objects in a file, in a folder, or on standard input ("-"), as
+the API server would when they are created. Overlays of Kustomize must be built
+before. A rule that needs to know more than the object is not passed, but told
+as what could not be looked at.
 
 Exit codes: 0 all requirements hold, 1 one is broken, 2 kspec could not look.`,
 		Example: `  kspec scan --repo . --spec prod
   kspec scan --repo https://github.com/acme/config --spec prod -o oscal
-  kspec scan --repo . --spec prod --manifests rendered/`,
+  kspec scan --repo . --spec prod --manifests rendered/
+  kustomize build apps/overlays/prod | kspec scan --repo . --spec prod --manifests -`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return scan(cmd.Context(), a, flags, manifests) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return scan(cmd.Context(), a, flags, path) },
 	}
 	flags.repo.bind(cmd)
 	flags.repo.bindForge(cmd)
 	flags.cluster.bind(cmd)
 	flags.bindOutput(cmd)
-	cmd.Flags().StringVar(&manifests, "manifests", "", "file or folder with the objects to check, instead of a cluster")
+	cmd.Flags().StringVar(&path, "manifests", "", "file or folder with the objects to check, or - for standard input, instead of a cluster")
 	return cmd
 }
 
-func scan(ctx context.Context, a *app, flags lookFlags, manifests string) error {
+func scan(ctx context.Context, a *app, flags lookFlags, path string) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
-	w, err := flags.wire(ctx, a, manifests == "")
+	w, err := flags.wire(ctx, a, path == "")
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	var files *manifests
+	if path != "" {
+		if files, err = a.readManifests(path); err != nil {
+			return fmt.Errorf("--manifests: %w", err)
+		}
+	}
 	var reports []kspec.Report
 	verdict := flags.repo.each(ctx, a, w.checkout, func(t kspec.Target) error {
-		rep, err := w.scan(ctx, t, manifests)
+		rep, err := w.scan(ctx, t, files)
 		if err != nil {
 			return err
 		}
@@ -67,9 +75,9 @@ func scan(ctx context.Context, a *app, flags lookFlags, manifests string) error 
 }
 
 // scan checks the requirements of one target, or its rules on manifests.
-func (w *wiring) scan(ctx context.Context, t kspec.Target, manifests string) (kspec.Report, error) {
-	if manifests != "" {
-		return w.scanFiles(ctx, t, manifests)
+func (w *wiring) scan(ctx context.Context, t kspec.Target, files *manifests) (kspec.Report, error) {
+	if files != nil {
+		return w.scanFiles(ctx, t, files)
 	}
 	if len(t.Requirements.Checks()) == 0 {
 		return kspec.Report{}, kspec.WithHint(fmt.Errorf("ClusterSpec %s has no requirements", t.Name),

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,38 +13,31 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/policy"
 	"github.com/cloudcwfranck/kspec/policy/cel"
+	"github.com/cloudcwfranck/kspec/render"
 )
 
-// scanFiles evaluates the rules that t would deliver on objects in files.
-// Whether they are delivered to deny makes no difference, and what exemptions
-// waive is found like everything else, and marked.
-func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (kspec.Report, error) {
+// manifests are objects that are looked at without a cluster.
+type manifests struct {
+	path     string
+	objects  []kspec.Object
+	unknown  []kspec.Unknown
+	compiler *cel.Compiler
+}
+
+// scanFiles evaluates the rules of t on objects in files. Whether they are
+// delivered to deny, and for which engine, makes no difference, and what
+// exemptions waive is found like everything else, and marked.
+func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, m *manifests) (kspec.Report, error) {
 	start := time.Now()
-	objects, err := readManifests(path)
-	if err != nil {
-		return kspec.Report{}, fmt.Errorf("--manifests: %w", err)
+	rep := kspec.Report{
+		Target: t.Name, Cluster: m.path, Revision: t.Revision, StartedAt: start,
+		Coverage: kspec.Coverage{Objects: len(m.objects)}, Unknown: slices.Clone(m.unknown),
 	}
-	if len(t.Templates) == 0 {
-		return kspec.Report{}, kspec.WithHint(fmt.Errorf("ClusterSpec %s has no rules", t.Name),
-			"name a policyTemplate in it, or choose other ClusterSpecs by --spec")
-	}
-	delivered := t
-	delivered.Overlays, delivered.Enforcement, delivered.Waiving = nil, kspec.Audit, nil
-	want, err := w.renderer.Render(ctx, delivered, w.checkout.tree)
-	if err != nil {
-		return kspec.Report{}, err
-	}
-	policies := make([]*unstructured.Unstructured, len(want.Objects))
-	for i, o := range want.Objects {
-		policies[i] = o.Unstructured
-	}
-	set, err := cel.New().Compile(policies...)
+	set, err := w.rules(ctx, t, m, &rep)
 	if err != nil {
 		return kspec.Report{}, err
 	}
@@ -54,12 +45,11 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (ks
 	if err != nil {
 		return kspec.Report{}, err
 	}
-	rep := kspec.Report{
-		Target: t.Name, Cluster: path, Revision: t.Revision, StartedAt: start, Unknown: want.Unknown,
-		Coverage: kspec.Coverage{Objects: len(objects)}, Notes: want.Assumed,
-	}
-	labels := labelsOfNamespaces(objects)
-	for _, o := range objects {
+	labels := labelsOfNamespaces(m.objects)
+	for _, o := range m.objects {
+		if err := ctx.Err(); err != nil {
+			return kspec.Report{}, err
+		}
 		// A Namespace lies in itself, and what lies in none needs no labels.
 		about := policy.Object{ID: o.ID(), Labels: labelsOf(o), NamespaceLabels: labels[cmp.Or(o.GetNamespace(), o.GetName())]}
 		d := decide.Decide(about, start)
@@ -79,6 +69,56 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, path string) (ks
 	rep.Notes = slices.Compact(rep.Notes)
 	rep.Duration = time.Since(start)
 	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep.Treated(t).With())
+}
+
+// rules renders and compiles the policies of t. It adds to rep what of them
+// cannot be evaluated, and what they assume.
+func (w *wiring) rules(ctx context.Context, t kspec.Target, m *manifests, rep *kspec.Report) (*cel.Set, error) {
+	t.Overlays, t.Waiving, t.Delivery.Policies = nil, nil, kspec.VAP
+	if t.Enforcement != kspec.Audit {
+		t.Enforcement = kspec.Enforce
+	}
+	want, err := w.renderer.Render(ctx, t, w.checkout.tree)
+	if err != nil {
+		return nil, err
+	}
+	rep.Unknown = append(rep.Unknown, want.Unknown...)
+	rep.Notes = append(rep.Notes, want.Assumed...)
+	var all []*unstructured.Unstructured
+	for _, o := range slices.Concat(want.Objects, ofKind(m.objects, "CustomResourceDefinition")) {
+		all = append(all, o.Unstructured)
+	}
+	set, err := m.compiler.Compile(all...)
+	if err != nil {
+		return nil, err
+	}
+	others := foreign(want.Objects)
+	for _, o := range others {
+		rep.Unknown = append(rep.Unknown, kspec.Unknown{
+			Object: o.ID(), Source: o.Source, Reason: "a policy of another engine, which only that can evaluate", Lasting: true,
+		})
+	}
+	if len(set.Rules())+len(others)+len(want.Unknown) == 0 {
+		return nil, kspec.WithHint(fmt.Errorf("ClusterSpec %s has no rules", t.Name),
+			"name a policyTemplate with rules in it, or choose other ClusterSpecs by --spec")
+	}
+	return set, nil
+}
+
+// foreign returns the policies of engines that are not the API server.
+func foreign(objects []kspec.Object) []kspec.Object {
+	var policies []kspec.Object
+	for _, o := range objects {
+		group := o.ID().Group
+		if group == "kyverno.io" || strings.HasSuffix(group, ".kyverno.io") || strings.HasSuffix(group, ".gatekeeper.sh") {
+			policies = append(policies, o)
+		}
+	}
+	return policies
+}
+
+func ofKind(objects []kspec.Object, kind string) []kspec.Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o kspec.Object) bool { return o.GetKind() != kind })
 }
 
 // broken is the finding of an object that breaks a rule.
@@ -112,83 +152,72 @@ func labelsOfNamespaces(objects []kspec.Object) map[string]map[string]string {
 	return all
 }
 
-// mostManifest bounds a file of manifests.
-const mostManifest = 16 << 20
+// mostManifest bounds a file of manifests, and mostNodes what one document of it
+// holds: a list may be all that a cluster has.
+const (
+	mostManifest = 64 << 20
+	mostNodes    = 10 << 20
+)
 
-// readManifests returns the objects in a file, or in the YAML and JSON files of
-// a folder and those below, in order.
-func readManifests(path string) ([]kspec.Object, error) {
-	var objects []kspec.Object
-	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+// readManifests returns the objects in a file, in the YAML and JSON files of a
+// folder and those below, or in what is read of standard input for "-". Hidden
+// files and kustomizations are passed over.
+func (a *app) readManifests(path string) (*manifests, error) {
+	m := &manifests{path: path, compiler: cel.New()}
+	err := m.walk(a, path)
+	if err == nil && len(m.objects)+len(m.unknown) == 0 {
+		err = fmt.Errorf("there are no objects in %s", m.path)
+	}
+	return m, err
+}
+
+func (m *manifests) walk(a *app, path string) error {
+	if path == "-" {
+		m.path = "stdin"
+		return m.read(a.in, m.path)
+	}
+	return filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case !entry.Type().IsRegular(), name != path && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
+		case name == path && !entry.IsDir():
+			return m.open(name)
+		case name != path && strings.HasPrefix(entry.Name(), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
 			return nil
+		case entry.Type().IsRegular() && isManifest(entry.Name()):
+			return m.open(name)
 		}
-		found, err := readManifest(name)
-		objects = append(objects, found...)
-		return err
+		return nil
 	})
-	if err == nil && len(objects) == 0 {
-		err = fmt.Errorf("there are no objects in %s", path)
-	}
-	return objects, err
 }
 
-func readManifest(name string) ([]kspec.Object, error) {
+// isManifest reports whether a file of a folder may hold objects.
+func isManifest(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) &&
+		!slices.Contains([]string{"kustomization.yaml", "kustomization.yml"}, name)
+}
+
+func (m *manifests) open(name string) error {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = file.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(file, mostManifest+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > mostManifest {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, mostManifest)
-	}
-	var objects []kspec.Object
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-	for {
-		u := &unstructured.Unstructured{}
-		err := decoder.Decode(&u.Object)
-		switch {
-		case errors.Is(err, io.EOF):
-			return objects, nil
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		found, err := flatten(u, name)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, found...)
-	}
+	return m.read(file, filepath.ToSlash(name))
 }
 
-// flatten returns what a document holds: an object, the items of a list, or
-// nothing.
-func flatten(u *unstructured.Unstructured, name string) ([]kspec.Object, error) {
-	if len(u.Object) == 0 {
-		return nil, nil
-	}
-	if u.GetKind() == "" || u.GetAPIVersion() == "" {
-		return nil, fmt.Errorf("%s holds a document without apiVersion and kind", name)
-	}
-	if !strings.HasSuffix(u.GetKind(), "List") || !u.IsList() {
-		return []kspec.Object{{Unstructured: u, Source: kspec.Source{File: filepath.ToSlash(name)}}}, nil
-	}
-	var objects []kspec.Object
-	err := u.EachListItem(func(item runtime.Object) error {
-		one, ok := item.(*unstructured.Unstructured)
-		if !ok {
-			return fmt.Errorf("%s holds a list of what is no object", name)
-		}
-		found, err := flatten(one, name)
-		objects = append(objects, found...)
+func (m *manifests) read(from io.Reader, name string) error {
+	data, err := io.ReadAll(io.LimitReader(from, mostManifest+1))
+	if err != nil {
 		return err
-	})
-	return objects, err
+	}
+	if len(data) > mostManifest {
+		return fmt.Errorf("%s is larger than %d bytes", name, mostManifest)
+	}
+	objects, unknown := render.Manifests(name, data, render.Limits{Nodes: mostNodes})
+	m.objects, m.unknown = append(m.objects, objects...), append(m.unknown, unknown...)
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/policy"
@@ -68,6 +69,8 @@ func (e *CompileError) Error() string {
 type Set struct {
 	policies []*bound
 	kinds    *runtime.Scheme
+	// resources are the plurals of the kinds that were declared.
+	resources map[schema.GroupKind]string
 }
 
 // bound is a policy with what binds it.
@@ -78,15 +81,22 @@ type bound struct {
 }
 
 // Compile compiles the ValidatingAdmissionPolicies among objects, with their
-// bindings, and passes over everything else. The error holds a [CompileError]
+// bindings. It learns the plurals of kinds from CustomResourceDefinitions, and
+// passes over everything else. The error holds a [CompileError]
 // for every expression that does not compile; the Set is there all the same,
 // and what is broken in it has the verdict [Error].
 func (c *Compiler) Compile(objects ...*unstructured.Unstructured) (*Set, error) {
 	var errs []error
-	set := &Set{kinds: c.kinds}
+	set := &Set{kinds: c.kinds, resources: map[schema.GroupKind]string{}}
 	bindings := map[string][]*admissionv1.ValidatingAdmissionPolicyBinding{}
 	for _, u := range objects {
 		switch {
+		case u.GetKind() == "CustomResourceDefinition":
+			of := func(field ...string) string {
+				text, _, _ := unstructured.NestedString(u.Object, append([]string{"spec"}, field...)...)
+				return text
+			}
+			set.resources[schema.GroupKind{Group: of("group"), Kind: of("names", "kind")}] = of("names", "plural")
 		case u.GroupVersionKind().Group != admissionv1.GroupName:
 		case u.GetKind() == "ValidatingAdmissionPolicyBinding":
 			b := &admissionv1.ValidatingAdmissionPolicyBinding{}

@@ -1,6 +1,7 @@
 package cel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,10 +53,12 @@ func (r *request) isSecret() bool {
 	return r.resource.GroupResource() == schema.GroupResource{Resource: "secrets"}
 }
 
-// requestFor makes the request. The resource of a kind is its plural in English.
+// requestFor makes the request. The resource of a kind that nobody declared is
+// its plural in English.
 func (s *Set) requestFor(object *unstructured.Unstructured, namespaceLabels map[string]string) *request {
 	gvk := object.GroupVersionKind()
 	gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+	gvr.Resource = cmp.Or(s.resources[gvk.GroupKind()], gvr.Resource)
 	r := &request{object: object, resource: gvr}
 	name := object.GetNamespace()
 	if name != "" && namespaceLabels != nil {

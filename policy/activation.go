@@ -55,8 +55,23 @@ func CheckPeriod(p kspec.Period) error {
 		return errors.New("it ends when it starts: want another end, or for a whole day 00:00 and 24:00")
 	case !p.Last.IsZero() && p.Last.Before(p.First):
 		return fmt.Errorf("its last day %s is before the first, %s", p.Last.Format(time.DateOnly), p.First.Format(time.DateOnly))
+	case !opens(p):
+		return fmt.Errorf("none of its days of the week is between %s and %s", p.First.Format(time.DateOnly), p.Last.Format(time.DateOnly))
 	}
 	return nil
+}
+
+// opens reports whether a window of p opens on any day.
+func opens(p kspec.Period) bool {
+	if p.First.IsZero() || p.Last.IsZero() {
+		return true
+	}
+	for d := p.First; !d.After(p.Last) && d.Sub(p.First) < 7*day; d = d.Add(day) {
+		if _, _, ok := window(p, d); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // active reports whether the policies act at t.

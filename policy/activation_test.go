@@ -226,6 +226,20 @@ func TestWhatIsNoWindowIsRefused(t *testing.T) {
 	}
 }
 
+func TestAPeriodThatNeverOpensIsRefused(t *testing.T) {
+	for dates, opens := range map[string]bool{
+		"2026-12-04..2026-12-04": true, // a Friday
+		"2026-12-05..2026-12-10": false,
+		"2026-12-05..2026-12-11": true,
+		"2026-12-05..2030-12-11": true,
+	} {
+		p := during(t, "UTC", "22:00-06:00 Fri "+dates).Activation.Periods[0]
+		if err := policy.CheckPeriod(p); (err == nil) != opens {
+			t.Errorf("on Fridays of %s: %v", dates, err)
+		}
+	}
+}
+
 func TestATargetThatWasNeverValidHasNoPolicy(t *testing.T) {
 	for name, target := range map[string]kspec.Target{
 		"zone":     during(t, "Mars/Phobos", "09:00-17:00"),

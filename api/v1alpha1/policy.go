@@ -30,6 +30,10 @@ func (v *validator) policies(s *ClusterSpecSpec) {
 	}
 	if scope := s.NamespaceScope; scope != nil {
 		v.eachName("spec.namespaceScope.includeNamespaces", scope.IncludeNamespaces)
+		for i, name := range scope.IncludeNamespaces {
+			v.checkf(slices.Contains(policy.System(), name), fmt.Sprintf("spec.namespaceScope.includeNamespaces[%d]", i),
+				"%s is of the system, and never in scope", name)
+		}
 		v.eachName("spec.namespaceScope.excludeNamespaces", scope.ExcludeNamespaces)
 		v.selector("spec.namespaceScope.namespaceSelector", scope.NamespaceSelector)
 	}
@@ -92,10 +96,10 @@ func (v *validator) period(at string, p ActivePeriod) {
 	_, end := p.end()
 	_, first := day(p.StartDate)
 	_, last := day(p.EndDate)
-	ok := slices.Contains([]bool{
+	bad := slices.Contains([]bool{
 		read("startTime", start), read("endTime", end), read("startDate", first), read("endDate", last),
 	}, false)
-	if !ok {
+	if !bad {
 		v.check(at, policy.CheckPeriod(p.noun()))
 	}
 }

@@ -51,6 +51,12 @@ func TestPolicyFieldsNameTheMistake(t *testing.T) {
 		{"days in the wrong order", times(`activePeriods: [{startDate: 2027-02-28, endDate: 2027-02-27}]`), []string{
 			`f.yaml:5: spec.timeBasedActivation.activePeriods[0]: its last day 2027-02-27 is before the first, 2027-02-28`,
 		}},
+		{"days that are not between the dates", times(`activePeriods: [{daysOfWeek: [Friday], startDate: 2026-12-05, endDate: 2026-12-10}]`), []string{
+			`f.yaml:5: spec.timeBasedActivation.activePeriods[0]: none of its days of the week is between 2026-12-05 and 2026-12-10`,
+		}},
+		{"scope of the system", "  namespaceScope: {includeNamespaces: [web, kube-system]}\n", []string{
+			`f.yaml:5: spec.namespaceScope.includeNamespaces[1]: kube-system is of the system, and never in scope`,
+		}},
 		{"day of another language", times(`activePeriods: [{daysOfWeek: [Mondey]}]`), []string{
 			`f.yaml:5: spec.timeBasedActivation.activePeriods[0].daysOfWeek[0]: "Mondey" is not one of Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday (did you mean "Monday"?)`,
 		}},

@@ -75,6 +75,9 @@ with 1 when an object is not judged as its folder says.`,
 				if err != nil {
 					return err
 				}
+				if p := t.InForce; p != nil && p.Outside {
+					a.log.WarnContext(cmd.Context(), "outside of the times at which the policies act", "target", t, "mode", string(p.Mode), "until", p.Until)
+				}
 				for _, note := range t.Notes {
 					a.log.WarnContext(cmd.Context(), "of how the target is treated", "target", t, "note", inertLine(note))
 				}

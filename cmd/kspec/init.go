@@ -28,7 +28,8 @@ func newInitCommand(a *app) *cobra.Command {
 		Short: "Write a first ClusterSpec from a live cluster, and the layout of a config repo",
 		Long: `Print a first ClusterSpec for the cluster of the current context, or with --write
 make it part of a config repo, as clusters/NAME/clusterspec.yaml beside policies/
-and alerts/. Files that are there are left as they are. The cluster is only read.
+and alerts/. Files that are there are left as they are; --force replaces that
+ClusterSpec, and no other file. The cluster is only read.
 
 Without --template the ClusterSpec demands what holds in the cluster now: its
 version, Pod Security levels, network policies, what its containers and images
@@ -57,6 +58,7 @@ NAME is made of the name of the context unless it is given.`,
 	f.BoolVar(&flags.noCluster, "no-cluster", false, "ask no cluster; what --template demands is then demanded, whatever holds")
 	f.StringVar(&flags.template, "template", "", "what to demand: "+strings.Join(initTemplates(), ", ")+" (default: what holds)")
 	f.StringVarP(&flags.write, "write", "w", "", "folder to write the layout of a config repo in, instead of printing the ClusterSpec")
+	f.BoolVar(&flags.force, "force", false, "with --write, replace the ClusterSpec of the name if it is there")
 	cmd.MarkFlagsMutuallyExclusive("no-cluster", "kubeconfig")
 	cmd.MarkFlagsMutuallyExclusive("no-cluster", "context")
 	return cmd
@@ -67,6 +69,7 @@ type initFlags struct {
 	noCluster bool
 	template  string
 	write     string
+	force     bool
 }
 
 func initTemplates() []string { return []string{"production", "development", "compliance"} }
@@ -74,6 +77,9 @@ func initTemplates() []string { return []string{"production", "development", "co
 func (f *initFlags) run(ctx context.Context, a *app, name string) error {
 	if f.template != "" && !slices.Contains(initTemplates(), f.template) {
 		return kspec.WithHint(fmt.Errorf("unknown template %q", f.template), "there are: "+strings.Join(initTemplates(), ", "))
+	}
+	if f.force && f.write == "" {
+		return errors.New("--force is of no use without --write")
 	}
 	if err := f.cluster.check(); err != nil {
 		return err
@@ -95,7 +101,7 @@ func (f *initFlags) run(ctx context.Context, a *app, name string) error {
 	}
 	facts, err := surveyCluster(ctx, c)
 	if err != nil {
-		return err
+		return kspec.WithHint(err, cmp.Or(kspec.HintOf(err), "use an account that may read the cluster, as deploy/access grants it, or ask none by --no-cluster"))
 	}
 	spec, err := firstSpec(ctx, name, f.template, facts)
 	if err != nil {
@@ -111,7 +117,8 @@ func (f *initFlags) run(ctx context.Context, a *app, name string) error {
 // specFile is where the ClusterSpec of a name is in the layout.
 func specFile(name string) string { return path.Join("clusters", name, "clusterspec.yaml") }
 
-// layOut writes the layout. Nothing is written when the ClusterSpec is there.
+// layOut writes the layout. Nothing is written when the ClusterSpec is there,
+// unless it may be replaced.
 func (f *initFlags) layOut(a *app, name string, spec []byte) error {
 	if err := os.MkdirAll(f.write, 0o755); err != nil {
 		return fmt.Errorf("--write: %w", err)
@@ -121,8 +128,13 @@ func (f *initFlags) layOut(a *app, name string, spec []byte) error {
 		return fmt.Errorf("--write: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	if err := taken(root.FS(), name); err != nil {
+	if err := f.taken(root.FS(), name); err != nil {
 		return err
+	}
+	if f.force {
+		if err := root.Remove(filepath.FromSlash(specFile(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	for _, file := range []struct {
 		name string
@@ -149,14 +161,19 @@ func (f *initFlags) layOut(a *app, name string, spec []byte) error {
 	return err
 }
 
-// taken tells of a ClusterSpec that has the name already, wherever it is.
-func taken(fsys fs.FS, name string) error {
+// taken tells of a ClusterSpec that has the name already, wherever it is, and is
+// not to be replaced.
+func (f *initFlags) taken(fsys fs.FS, name string) error {
 	set, _ := v1alpha1.Load(fsys)
 	for _, spec := range set.Specs {
-		if spec.Doc.Name == name {
-			return kspec.WithHint(fmt.Errorf("ClusterSpec %s is there already: %s:%d", name, spec.Source.File, spec.Source.Line),
-				"give another name: kspec init NAME")
+		if spec.Doc.Name != name || f.force && spec.Source.File == specFile(name) {
+			continue
 		}
+		hint := "give another name: kspec init NAME"
+		if spec.Source.File == specFile(name) {
+			hint += "; or replace it by --force"
+		}
+		return kspec.WithHint(fmt.Errorf("ClusterSpec %s is there already: %s:%d", name, spec.Source.File, spec.Source.Line), hint)
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func unitsOf(ctx context.Context, walk *compare.Walk, kind schema.GroupKind) ([]
 		if folder == "" {
 			folder = "."
 		}
-		units = append(units, fmt.Sprintf("- {path: %q, ref: {name: %s, namespace: %s}}", folder, o.Metadata.Name, o.Metadata.Namespace))
+		units = append(units, fmt.Sprintf("- {path: %q, ref: {name: %s, namespace: %s}}", folder, quoted(o.Metadata.Name), quoted(o.Metadata.Namespace)))
 		return nil
 	})
 	slices.Sort(units)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cloudcwfranck/kspec"
@@ -134,9 +135,19 @@ func (p *part) body(text func(*part) []string) []string {
 	return lines
 }
 
+// quoted returns the name of an object or a host as YAML has it, in quotes where
+// some version of YAML takes it for a number, a boolean or null.
+func quoted(name string) string {
+	words := []string{"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
+	if name != "" && 'a' <= name[0] && name[0] <= 'z' && !slices.Contains(words, name) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
 // specHead is the begin of a ClusterSpec.
 func specHead(name string) string {
-	return fmt.Sprintf("apiVersion: %s\nkind: ClusterSpec\nmetadata:\n  name: %s\nspec:\n", v1alpha1.GroupVersion, name)
+	return fmt.Sprintf("apiVersion: %s\nkind: ClusterSpec\nmetadata:\n  name: %s\nspec:\n", v1alpha1.GroupVersion, quoted(name))
 }
 
 // madeBy is the comment above it.
@@ -198,7 +209,11 @@ func requirementParts(template string, f *clusterFacts) []*part {
 	strict, mild := template == "compliance", template == "development"
 	production := !mild
 	facts := template == ""
-	registries := "allowedRegistries: [" + strings.Join(f.registries, ", ") + "]"
+	var hosts []string
+	for _, host := range f.registries {
+		hosts = append(hosts, quoted(host))
+	}
+	registries := "allowedRegistries: [" + strings.Join(hosts, ", ") + "]"
 	level := "baseline"
 	if strict {
 		level = "restricted"

@@ -66,7 +66,7 @@ func (w *Walk) Each(ctx context.Context, kind schema.GroupKind, selector string,
 		return err
 	}
 	if err != nil {
-		return w.failed(kind, err)
+		return w.failed(kind.Group, kind, err)
 	}
 	at := endpoint{gvr: mapping.Resource}
 	for o := (metav1.ListOptions{Limit: 500, LabelSelector: selector}); ; {
@@ -79,7 +79,7 @@ func (w *Walk) Each(ctx context.Context, kind schema.GroupKind, selector string,
 			o.Continue = next
 			continue
 		case err != nil:
-			return w.failed(kind, err)
+			return w.failed(mapping.Resource.GroupResource().String(), kind, err)
 		}
 		for _, object := range p.items {
 			if err := visit(object); err != nil {
@@ -113,9 +113,14 @@ func continueOf(err error) string {
 	return status.Status().Continue
 }
 
-// failed says why a kind could not be listed, without any value.
-func (w *Walk) failed(kind schema.GroupKind, err error) error {
-	return errors.New(reason("list "+kind.String(), kspec.ObjectID{Group: kind.Group, Kind: kind.Kind}, err))
+// failed says why a kind could not be listed, without any value, and what right
+// to the resource kspec lacks.
+func (w *Walk) failed(resource string, kind schema.GroupKind, err error) error {
+	said := errors.New(reason("list "+kind.String(), kspec.ObjectID{Group: kind.Group, Kind: kind.Kind}, err))
+	if !apierrors.IsForbidden(err) {
+		return said
+	}
+	return kspec.WithHint(said, "let kspec list "+resource+", as deploy/access does or by a ClusterRole with the label kspec.io/aggregate-to-kspec")
 }
 
 // Pods visits all Pods, each with the object that made it: what made the

@@ -599,6 +599,13 @@ func TestEveryGrantedKindExists(t *testing.T) {
 		// Of the delivery engines, which are not installed here.
 		{Group: "kustomize.toolkit.fluxcd.io", Resource: "kustomizations"}: true,
 		{Group: "argoproj.io", Resource: "applications"}:                   true,
+		// Of Kyverno, metrics-server and the operator of Prometheus, likewise.
+		{Group: "kyverno.io", Resource: "clusterpolicies"}:                  true,
+		{Group: "policies.kyverno.io", Resource: "imagevalidatingpolicies"}: true,
+		{Group: "policies.kyverno.io", Resource: "mutatingpolicies"}:        true,
+		{Group: "policies.kyverno.io", Resource: "validatingpolicies"}:      true,
+		{Group: "metrics.k8s.io", Resource: "nodes"}:                        true,
+		{Group: "monitoring.coreos.com", Resource: "prometheuses"}:          true,
 	}
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)

@@ -33,6 +33,7 @@ type made struct {
 	// broken are kinds that cannot be listed.
 	broken map[string]bool
 	lists  int
+	asked  map[schema.GroupKind]bool
 }
 
 var _ require.Reader = (*made)(nil)
@@ -50,6 +51,9 @@ func (m *made) Requests() kspec.Requests { return kspec.Requests{List: m.lists} 
 
 func (m *made) Each(_ context.Context, kind schema.GroupKind, selector string, visit func([]byte) error) error {
 	m.lists++
+	if m.asked != nil {
+		m.asked[kind] = true
+	}
 	if m.broken[kind.Kind] {
 		return fmt.Errorf("list %s: forbidden", kind)
 	}

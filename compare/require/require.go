@@ -207,8 +207,12 @@ func (l *look) doubt(check, reason string, lasting bool) {
 
 // doubtAll is doubt of several checks.
 func (l *look) doubtAll(err error, checks ...string) {
+	reason := err.Error()
+	if hint := kspec.HintOf(err); hint != "" {
+		reason += " (" + hint + ")"
+	}
 	for _, check := range checks {
-		l.doubt(check, err.Error(), false)
+		l.doubt(check, reason, false)
 	}
 }
 

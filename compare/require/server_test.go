@@ -163,6 +163,10 @@ func TestWhoMayReadNothingKnowsNothing(t *testing.T) {
 	for _, c := range rep.Checks {
 		got = append(got, c.Name+" "+string(c.Status))
 	}
+	if u := rep.Unknown[1]; !strings.HasPrefix(u.Reason, kspec.CheckNetwork+": list NetworkPolicy.networking.k8s.io: forbidden: ") ||
+		!strings.Contains(u.Reason, "(let kspec list networkpolicies.networking.k8s.io, ") {
+		t.Errorf("the report does not tell what right is missing: %s", u.Reason)
+	}
 	want := []string{kspec.CheckVersion + " pass"}
 	for _, name := range checks()[1:] {
 		want = append(want, name+" unknown")

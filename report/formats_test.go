@@ -274,17 +274,18 @@ func dashboards(t *testing.T, reports ...kspec.Report) (all []dashboard) {
 }
 
 func TestPolicyReportsFitIntoACluster(t *testing.T) {
-	for doc := range strings.SplitSeq(write(t, "policyreport", report.Options{}, large(10_000)), "---\n") {
-		if object, err := yaml.YAMLToJSON([]byte(doc)); err != nil || len(object) > 1_500_000 {
-			t.Errorf("a document of %d bytes: %v", len(object), err)
+	const n = 3_000
+	for doc := range strings.SplitSeq(write(t, "policyreport", report.Options{}, large(n)), "---\n") {
+		if len(doc) > 1_500_000 {
+			t.Errorf("a document of %d bytes", len(doc))
 		}
 	}
 	names, failed := map[string]bool{}, 0
-	for _, d := range dashboards(t, large(10_000)) {
+	for _, d := range dashboards(t, large(n)) {
 		names[d.Kind+d.Metadata.Namespace+d.Metadata.Name] = true
 		failed += d.Summary["fail"]
 	}
-	if len(names) < 2 || failed != 10_000 || !names["PolicyReportshopkspec-staging-2"] {
+	if len(names) < 2 || failed != n || !names["PolicyReportshopkspec-staging-2"] {
 		t.Errorf("%d documents of their own names tell of %d failures: %v", len(names), failed, names)
 	}
 }

@@ -202,7 +202,7 @@ func sarifRules(findings []kspec.Finding) []sarifRule {
 	}
 	for _, name := range slices.Sorted(maps.Keys(controls)) {
 		if !slices.Contains(verdicts(), kspec.Verdict(name)) {
-			add(name, "The cluster breaks the requirement "+name+".")
+			add(name, "The requirement "+name+" is not met.")
 		}
 	}
 	for i, rule := range rules {
@@ -229,8 +229,8 @@ func sarifResultOf(f kspec.Finding, spec kspec.Source) sarifResult {
 	if len(f.Fields) > 0 {
 		r.Properties["fields"] = f.Fields
 	}
-	if f.Check != "" {
-		r.Properties["check"], r.Properties["evidence"] = f.Check, f.Evidence
+	if len(f.Evidence) > 0 {
+		r.Properties["evidence"] = f.Evidence
 	}
 	for _, c := range f.Controls {
 		framework, id := splitControl(c)

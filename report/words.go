@@ -162,8 +162,12 @@ func headline(f kspec.Finding) string {
 	}
 }
 
-// ruleOf names what a finding breaks: a requirement, or what its verdict means.
-func ruleOf(f kspec.Finding) string { return cmp.Or(clean(f.Check), string(f.Verdict)) }
+// ruleOf names what a finding breaks: a requirement, the rule of a policy, or
+// else its verdict.
+func ruleOf(f kspec.Finding) string {
+	rule, _ := f.Evidence["rule"].(string)
+	return cmp.Or(clean(f.Check), clean(rule), string(f.Verdict))
+}
 
 // waived says why a finding is not open, or "".
 func waived(f kspec.Finding) string {

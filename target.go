@@ -150,6 +150,9 @@ const (
 	VAP           PolicyEngine = "vap"            // ValidatingAdmissionPolicy of Kubernetes
 	Kyverno       PolicyEngine = "kyverno"        // ValidatingPolicy of policies.kyverno.io
 	KyvernoLegacy PolicyEngine = "kyverno-legacy" // ClusterPolicy of kyverno.io
+	// AutoPolicies is Kyverno where the cluster serves its ValidatingPolicy,
+	// and else VAP.
+	AutoPolicies PolicyEngine = "auto"
 )
 
 // Selector matches objects; empty fields match anything.

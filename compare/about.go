@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiversion "k8s.io/apimachinery/pkg/version"
 )
 
@@ -63,6 +65,23 @@ func (c *Cluster) About(ctx context.Context) (About, error) {
 	}
 	about.Platform = platform(about.Version, first)
 	return about, nil
+}
+
+// Serves reports whether the cluster serves a kind in that version. The error
+// says why it could not be asked.
+func (c *Cluster) Serves(ctx context.Context, kind schema.GroupVersionKind) (bool, error) {
+	raw, err := c.discovery.RESTClient().Get().AbsPath("/apis", kind.Group, kind.Version).DoRaw(ctx)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	var served metav1.APIResourceList
+	if err == nil {
+		err = json.Unmarshal(raw, &served)
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask cluster %s for %s of %s: %w", c.name, kind.Kind, kind.GroupVersion(), err)
+	}
+	return slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind }), nil
 }
 
 // platform tells who runs a cluster, by the version of its API server and the

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"github.com/cloudcwfranck/kspec/test/kube"
@@ -100,5 +101,40 @@ func TestPlatformIsToldByVersionAndNode(t *testing.T) {
 		if got := platform(c.version, c.node); got != want {
 			t.Errorf("platform(%s) = %s, want %s", c.version, got, want)
 		}
+	}
+}
+
+func TestServes(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("<html>welcome</html>"))
+	}))
+	defer web.Close()
+	for _, tt := range []struct {
+		name, group, version, kind string
+		host                       string
+		want                       bool
+		err                        string
+	}{
+		{name: "a kind that is there", group: "apps", version: "v1", kind: "Deployment", want: true},
+		{name: "another version", group: "apps", version: "v1beta1", kind: "Deployment"},
+		{name: "another kind of a group that is there", group: "apps", version: "v1", kind: "ValidatingPolicy"},
+		{name: "a group that is not there", group: "policies.kyverno.io", version: "v1", kind: "ValidatingPolicy"},
+		{name: "a web server", group: "apps", version: "v1", kind: "Deployment", host: web.URL, err: "ask cluster it for Deployment of apps/v1: "},
+		{name: "nobody", group: "apps", version: "v1", kind: "Deployment", host: "http://127.0.0.1:1", err: "connection refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := kube.Shared(t).Config
+			if tt.host != "" {
+				cfg = &rest.Config{Host: tt.host}
+			}
+			c, err := NewCluster(cfg, "it")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Serves(t.Context(), schema.GroupVersionKind{Group: tt.group, Version: tt.version, Kind: tt.kind})
+			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("Serves() = %t, %v, want %t, %q", got, err, tt.want, tt.err)
+			}
+		})
 	}
 }

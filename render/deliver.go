@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
@@ -250,7 +251,7 @@ func (j *job) deliver(policies []policy) ([]kspec.File, error) {
 			Unstructured: p.Unstructured, Source: src, FieldManager: j.target.Delivery.FieldManager, Unit: j.target.Delivery.Unit,
 		}})
 	}
-	if dir == "" || len(files) == 0 && !j.wasDelivered(dir) {
+	if dir == "" || len(files) == 0 && !j.wasDelivered("") {
 		return nil, nil
 	}
 	slices.Sort(templates)
@@ -306,6 +307,29 @@ func (j *job) deliveryFile(p policy) ([]byte, error) {
 	return slices.Concat([]byte(header+"template "+p.template.Name+"; changes are overwritten.\n"), data), nil
 }
 
+// engine settles what rules become when that was left to the cluster and nobody
+// asked it: what the repo declares the cluster to have, what stands in the
+// delivery path, or what every cluster has.
+func (j *job) engine() {
+	if j.target.Delivery.Policies != kspec.AutoPolicies {
+		return
+	}
+	kyverno := schema.GroupKind{Group: "policies.kyverno.io", Kind: "ValidatingPolicy"}
+	if slices.ContainsFunc(j.objects, func(o item) bool { kind, _, _ := crdScope(o.Unstructured); return kind == kyverno }) {
+		j.target.Delivery.Policies = kspec.Kyverno
+		return
+	}
+	j.target.Delivery.Policies = kspec.VAP
+	serves := "does not serve"
+	if j.wasDelivered(strings.ToLower(kyverno.Kind) + "-") {
+		j.target.Delivery.Policies = kspec.Kyverno
+		serves = "serves"
+	}
+	if len(j.target.Templates) > 0 {
+		j.assumed = append(j.assumed, fmt.Sprintf("delivery.policies is auto, and the cluster %s the ValidatingPolicies of Kyverno", serves))
+	}
+}
+
 // deliveryIndex lists the files. Without any it has a name, because Kustomize
 // refuses a kustomization that says nothing, and an engine deletes only what an
 // existing folder no longer declares.
@@ -324,15 +348,19 @@ func deliveryIndex(target string, templates, names []string) ([]byte, error) {
 	return slices.Concat([]byte(header+from+"; changes are overwritten.\n"), data), nil
 }
 
-// wasDelivered reports whether the tree holds policies that kspec delivered
-// before.
-func (j *job) wasDelivered(dir string) bool {
+// wasDelivered reports whether the delivery path holds policies that kspec
+// delivered before, in files whose names begin so.
+func (j *job) wasDelivered(prefix string) bool {
+	if j.target.Delivery.Path == "" {
+		return false
+	}
+	dir := path.Clean(j.target.Delivery.Path)
 	entries, err := fs.ReadDir(j.tree, dir)
 	if err != nil {
 		return false
 	}
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
 			continue
 		}
 		if data, err := fs.ReadFile(j.tree, path.Join(dir, e.Name())); err == nil && bytes.HasPrefix(data, []byte(header)) {

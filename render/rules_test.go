@@ -195,6 +195,31 @@ func TestParametersThatAFinalRuleReadsStay(t *testing.T) {
 	}
 }
 
+// Who builds on the baseline may demand more: both sets have some rules in common.
+func TestTheTwoPodSecuritySetsGoTogether(t *testing.T) {
+	for _, names := range [][]string{{"pod-security-baseline", "pod-security-restricted"}, {"pod-security-restricted", "pod-security-baseline"}} {
+		for _, s := range []kspec.MergeStrategy{kspec.Merge, kspec.Override} {
+			target := using(names[0], nil)
+			target.Templates = append(target.Templates, kspec.TemplateUse{Name: names[1], Parameters: map[string]any{"labels": false}})
+			target.Merge, target.Scope.Include = s, []string{"shop"}
+			want := mustRender(t, target, fstest.MapFS{})
+			policies := 0
+			for _, o := range want.Objects {
+				if o.GetKind() == "ValidatingAdmissionPolicy" {
+					policies++
+				}
+			}
+			if policies != 19 {
+				t.Errorf("%v: %d rules", names, policies)
+			}
+			got := find(t, want, "ValidatingAdmissionPolicy", "kspec-prod-pss-privileged").GetAnnotations()["kspec.io/controls"]
+			if !strings.Contains(got, "PSS/baseline/") || !strings.Contains(got, "PSS/restricted/") {
+				t.Errorf("%v: controls %s", names, got)
+			}
+		}
+	}
+}
+
 // inheriting is a target that uses base by the layer company, and own by itself.
 func inheriting(s kspec.MergeStrategy) kspec.Target {
 	target := using("base", nil)
@@ -320,6 +345,52 @@ func TestTheOtherEnginesSayTheSame(t *testing.T) {
 	target.Delivery.Policies = kspec.Kyverno
 	if got := mustRender(t, target, services); len(got.Objects) != 1 {
 		t.Errorf("got %v", places(got))
+	}
+}
+
+// Without a cluster, the same commit gives the same policies, and what was taken
+// for granted is said.
+func TestPoliciesThatAreForTheClusterToSay(t *testing.T) {
+	const crd = "-- infra/crd.yaml --\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: validatingpolicies.policies.kyverno.io}\n" +
+		"spec: {group: policies.kyverno.io, scope: Cluster, names: {kind: ValidatingPolicy, plural: validatingpolicies}}\n"
+	delivered := func(engine kspec.PolicyEngine) fstest.MapFS {
+		target := using("security-baseline", nil)
+		target.Delivery.Path, target.Delivery.Policies = "policies", engine
+		return asTree(tree("-- infra/none.yaml --\n"+configMap), mustRender(t, target, fstest.MapFS{}).Delivery)
+	}
+	byHand := delivered("")
+	byHand["policies/validatingpolicy-by-hand.yaml"] = &fstest.MapFile{Data: []byte("kind: ValidatingPolicy\n")}
+	for _, c := range []struct {
+		name    string
+		files   fstest.MapFS
+		kind    string
+		assumed []string
+	}{
+		{"nothing is known", tree("-- infra/none.yaml --\n" + configMap), "ValidatingAdmissionPolicy", []string{"delivery.policies is auto, and the cluster does not serve the ValidatingPolicies of Kyverno"}},
+		{"they were delivered", delivered(kspec.Kyverno), "ValidatingPolicy", []string{"delivery.policies is auto, and the cluster serves the ValidatingPolicies of Kyverno"}},
+		{"others were delivered", delivered(kspec.VAP), "ValidatingAdmissionPolicy", []string{"delivery.policies is auto, and the cluster does not serve the ValidatingPolicies of Kyverno"}},
+		{"one was put there by hand", byHand, "ValidatingAdmissionPolicy", []string{"delivery.policies is auto, and the cluster does not serve the ValidatingPolicies of Kyverno"}},
+		{"the repo declares the kind", tree(crd), "ValidatingPolicy", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			target := using("security-baseline", nil)
+			target.Delivery.Path, target.Delivery.Policies = "policies", kspec.AutoPolicies
+			target.Overlays = []kspec.Overlay{{Path: "infra"}}
+			want := mustRender(t, target, c.files)
+			kinds := map[string]int{}
+			for _, o := range want.Objects {
+				if o.Source.Template != "" {
+					kinds[o.GetKind()]++
+				}
+			}
+			if diff := cmp.Diff(c.assumed, want.Assumed); diff != "" || kinds[c.kind] != 4 {
+				t.Errorf("%v%s", kinds, diff)
+			}
+			again := mustRender(t, target, asTree(c.files, want.Delivery))
+			if diff := cmp.Diff(want.Delivery, again.Delivery); diff != "" {
+				t.Errorf("once delivered, it is otherwise:\n%s", diff)
+			}
+		})
 	}
 }
 

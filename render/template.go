@@ -163,6 +163,7 @@ func (j *job) build(ctx context.Context, t template) ([]made, error) {
 // j.objects and returns the files that deliver them.
 func (j *job) templates(ctx context.Context) []kspec.File {
 	broken := len(j.unknown) > 0
+	j.engine()
 	if err := j.scope(); err != nil {
 		j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
 		return nil

@@ -139,8 +139,9 @@ type Delivery struct {
 	// policies is what the rules of templates are rendered to:
 	// ValidatingAdmissionPolicies of Kubernetes itself, ValidatingPolicies of
 	// Kyverno 1.17 and later, or the ClusterPolicies of older ones, which Kyverno
-	// is giving up.
-	// +kubebuilder:validation:Enum=vap;kyverno;kyverno-legacy
+	// is giving up. auto is kyverno where the cluster serves its
+	// ValidatingPolicies, and else vap.
+	// +kubebuilder:validation:Enum=vap;kyverno;kyverno-legacy;auto
 	// +kubebuilder:default=vap
 	// +optional
 	Policies string `json:"policies,omitempty"`

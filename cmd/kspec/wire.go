@@ -193,7 +193,7 @@ func (f *lookFlags) stages(ctx context.Context, a *app) (*wiring, error) {
 		state:    state,
 		reconciler: &kspec.Reconciler{
 			Source:   source,
-			Renderer: renderer,
+			Renderer: settled{renderer, reach},
 			Verifier: verify.New(verify.RunningFunc(reach.runningImages), f.registries.options(a.log)),
 			Waiver:   policy.Waiver{},
 			Notifier: kspec.NotifierFunc(func(context.Context, kspec.Event) error { return nil }),

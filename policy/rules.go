@@ -17,8 +17,9 @@ import (
 //
 // It is an error when a layer names a rule twice, when two layers do and the
 // strategy is append, and when a layer weakens a rule that one before it marked
-// final: such a rule keeps its expression and what that reads, and its severity,
-// subjects and controls may only grow. Once final, a rule stays final.
+// final: such a rule keeps its expression and what that reads, and its severity
+// and subjects may only grow. It keeps its controls, and those of later layers are
+// added. Once final, a rule stays final.
 func MergeRules(s kspec.MergeStrategy, layers ...[]kspec.Rule) ([]kspec.Rule, error) {
 	var all []kspec.Rule
 	for _, layer := range layers {
@@ -61,6 +62,12 @@ func later(s kspec.MergeStrategy, a, b kspec.Rule) (kspec.Rule, error) {
 		return made, nil
 	}
 	made.Final = true
+	made.Controls = slices.Clone(a.Controls)
+	for _, c := range b.Controls {
+		if !slices.Contains(made.Controls, c) {
+			made.Controls = append(made.Controls, c)
+		}
+	}
 	if what := weakened(a, made); what != "" {
 		return b, fmt.Errorf("rule %q is final in %s: %s may not %s", b.Name, from(a), from(b), what)
 	}
@@ -95,9 +102,6 @@ func merged(a, b kspec.Rule) kspec.Rule {
 
 // weakened says what of a final rule a later layer took away, "" for nothing.
 func weakened(a, b kspec.Rule) string {
-	lacks := func(all, some []string) bool {
-		return slices.ContainsFunc(all, func(one string) bool { return !slices.Contains(some, one) })
-	}
 	switch {
 	case a.Expression != b.Expression:
 		return "change its expression"
@@ -105,10 +109,8 @@ func weakened(a, b kspec.Rule) string {
 		return "give other parameters to its expression"
 	case severity(b).Rank() < severity(a).Rank():
 		return "lower its severity"
-	case lacks(a.Subjects, b.Subjects):
+	case slices.ContainsFunc(a.Subjects, func(s string) bool { return !slices.Contains(b.Subjects, s) }):
 		return "take away subjects"
-	case lacks(a.Controls, b.Controls):
-		return "take away controls"
 	}
 	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -182,7 +184,11 @@ var pipes = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`)
 // are resolved by forges after Markdown is rendered, so no backslash stops
 // them: an invisible space does.
 func escape(s string) string {
-	return words.ReplaceAllString(signs.Replace(clean(clip(s, markdownText))), "$1"+gap+"$2")
+	begin := ""
+	if r, _ := utf8.DecodeRuneInString(s); s != "" && !unicode.IsLetter(r) {
+		begin = gap // else it might begin a list, or code
+	}
+	return begin + words.ReplaceAllString(signs.Replace(clean(clip(s, markdownText))), "$1"+gap+"$2")
 }
 
 const gap = "&#8203;"

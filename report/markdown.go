@@ -137,7 +137,11 @@ func markdownHints(b *bytes.Buffer, findings []kspec.Finding) {
 			b.WriteString("\n**What to do**\n\n")
 		}
 		seen[f.Hint] = true
-		hints.add("- " + escape(f.Hint) + "\n")
+		begin := "- "
+		if r, _ := utf8.DecodeRuneInString(f.Hint); !unicode.IsLetter(r) {
+			begin += gap // else it might begin a list in the list, or code
+		}
+		hints.add(begin + escape(f.Hint) + "\n")
 	}
 	hints.end()
 }
@@ -184,11 +188,7 @@ var pipes = strings.NewReplacer(`\|`, `\ \|`, "|", `\|`)
 // are resolved by forges after Markdown is rendered, so no backslash stops
 // them: an invisible space does.
 func escape(s string) string {
-	begin := ""
-	if r, _ := utf8.DecodeRuneInString(s); s != "" && !unicode.IsLetter(r) {
-		begin = gap // else it might begin a list, or code
-	}
-	return begin + words.ReplaceAllString(signs.Replace(clean(clip(s, markdownText))), "$1"+gap+"$2")
+	return words.ReplaceAllString(signs.Replace(clean(clip(s, markdownText))), "$1"+gap+"$2")
 }
 
 const gap = "&#8203;"

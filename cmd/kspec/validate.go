@@ -68,9 +68,10 @@ func documents(ctx context.Context, a *app, repo repoFlags, args []string) (*che
 }
 
 // checkTemplates renders the templates of every ClusterSpec, whatever its mode,
-// and drops those of which one cannot be.
+// and drops what cannot be: the ClusterSpec, and the template if that is wrong.
 func (c *checkout) checkTemplates(ctx context.Context, a *app) error {
 	renderer := render.New(render.Options{Check: checker(), Log: a.log})
+	told, specs, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, t := range c.targets {
 		t.Overlays, t.Enforcement = nil, kspec.Enforce
 		want, err := renderer.Render(ctx, t, c.tree)
@@ -78,12 +79,20 @@ func (c *checkout) checkTemplates(ctx context.Context, a *app) error {
 			return err
 		}
 		for _, u := range want.Unknown {
-			c.errs = append(c.errs, c.templateError(t, u))
+			specs[t.Name] = true
+			files[u.Source.File] = u.Source.File != t.Source.File
+			if err := c.templateError(t, u); !told[err.Error()] { // several may use it
+				told[err.Error()] = true
+				c.errs = append(c.errs, err)
+			}
 		}
-		c.set.Specs = slices.DeleteFunc(c.set.Specs, func(s v1alpha1.Sourced[*v1alpha1.ClusterSpec]) bool {
-			return len(want.Unknown) > 0 && s.Doc.Name == t.Name
-		})
 	}
+	c.set.Specs = slices.DeleteFunc(c.set.Specs, func(s v1alpha1.Sourced[*v1alpha1.ClusterSpec]) bool {
+		return specs[s.Doc.Name]
+	})
+	c.set.Templates = slices.DeleteFunc(c.set.Templates, func(s v1alpha1.Sourced[*v1alpha1.PolicyTemplate]) bool {
+		return files[s.Source.File]
+	})
 	return nil
 }
 
@@ -106,7 +115,9 @@ func (c *checkout) templateError(t kspec.Target, u kspec.Unknown) error {
 		if use := s.Doc.Spec.PolicyTemplate; use != nil && use.Name == u.Source.Template {
 			return s.At("spec.policyTemplate", errors.New(reason))
 		}
-		return s.At("spec", errors.New(reason))
+		if s.Doc.Spec.PolicyInheritance != nil {
+			return s.At("spec.policyInheritance", errors.New(reason))
+		}
 	}
 	return errors.New(reason)
 }

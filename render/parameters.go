@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,21 +18,25 @@ type value struct {
 	data any
 }
 
-// parameters gives every parameter of a template its value. Errors name the
-// parameter.
+// parameters gives every parameter of a template its value. The error names all
+// that are wrong.
 func parameters(declared map[string]v1alpha1.Parameter, given map[string]any) (map[string]value, error) {
+	var wrong []string
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if _, ok := declared[name]; !ok {
-			return nil, fmt.Errorf("parameter %q: the template has no such parameter, but %s", name, known(declared))
+			wrong = append(wrong, fmt.Sprintf("parameter %q: the template has no such parameter, but %s", name, known(declared)))
 		}
 	}
 	values := map[string]value{}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		v, err := parameter(declared[name], given, name)
 		if err != nil {
-			return nil, fmt.Errorf("parameter %q: %w", name, err)
+			wrong = append(wrong, fmt.Sprintf("parameter %q: %v", name, err))
 		}
 		values[name] = v
+	}
+	if len(wrong) > 0 {
+		return nil, errors.New(strings.Join(wrong, "; "))
 	}
 	return values, nil
 }

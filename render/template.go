@@ -63,7 +63,7 @@ func (j *job) template(name string) (template, error) {
 	}
 	switch len(found) {
 	case 0:
-		return template{}, fmt.Errorf("template %q: the repo has no PolicyTemplate of that name beside a kustomization, and none comes with kspec", name)
+		return template{}, fmt.Errorf("template %q: the repo has no PolicyTemplate of that name, and with kspec come %s", name, strings.Join(v1alpha1.BuiltinTemplates(), ", "))
 	case 1:
 		return found[0], nil
 	default:

@@ -104,6 +104,7 @@ func TestBadParametersNameTemplateParameterAndPlace(t *testing.T) {
 		want                   []string
 	}{
 		{"unknown", "{p: {type: int, default: 1}}", thing(`a`), map[string]any{"q": 1}, []string{`parameter "q"`, "no such parameter", "but p"}},
+		{"all that is wrong", "{p: {type: int}, q: {type: bool}, r: {type: int, default: 1}}", thing(`a`), map[string]any{"s": 1, "q": 1}, []string{`parameter "s": the template has no such parameter, but p, q, r; parameter "p": no value is given, and the template has no default; parameter "q": 1 is not of type bool`}},
 		{"missing", "{p: {type: int}}", thing(`a`), nil, []string{`parameter "p"`, "no value is given"}},
 		{"string for bool", "{p: {type: bool}}", thing(`a`), map[string]any{"p": "true"}, []string{`parameter "p"`, `"true" is not of type bool`}},
 		{"float for int", "{p: {type: int}}", thing(`a`), map[string]any{"p": 1.5}, []string{`1.5 is not of type int`}},

@@ -118,7 +118,7 @@ func serve(ctx context.Context, a *app, flags serveFlags) error {
 
 	s.wiring, s.alerts, s.gauges = w, dispatcher, newGauges(metrics.Registry)
 	rendered(metrics.Registry, w.renderer.Stats)
-	s.loop = &kspec.Loop{Do: s.look, Workers: flags.targets, Log: log, Wake: policy.Wake, Done: s.gauges.done}
+	s.loop = &kspec.Loop{Do: s.look, Workers: flags.targets, Log: log, Wake: s.wake, Done: s.gauges.done}
 	mgr, err := s.manager()
 	if err != nil {
 		return err
@@ -353,6 +353,16 @@ func mostUnknown(unknown []kspec.Unknown) []string {
 		all = append(all, fmt.Sprintf("and %d more", more))
 	}
 	return all
+}
+
+// wake returns when t is to be looked at though its interval is not over: when
+// its policies begin or cease to act, or its requirements are due.
+func (s *server) wake(t kspec.Target, now time.Time) time.Time {
+	at, due := policy.Wake(t, now), s.requirements.Due(t)
+	if due.After(now) && (at.IsZero() || due.Before(at)) {
+		return due
+	}
+	return at
 }
 
 // isLoopback reports whether a host, or host:port, is this machine.

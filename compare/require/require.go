@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,6 +55,9 @@ type Detector struct {
 	next    kspec.Detector
 	readers Readers
 	now     func() time.Time
+
+	mu   sync.Mutex
+	last map[string]remembered // by target
 }
 
 var _ kspec.Detector = (*Detector)(nil)
@@ -63,18 +67,23 @@ func New(next kspec.Detector, readers Readers, now func() time.Time) *Detector {
 	if now == nil {
 		now = time.Now
 	}
-	return &Detector{next, readers, now}
+	return &Detector{next: next, readers: readers, now: now, last: map[string]remembered{}}
 }
 
-// Detect implements [kspec.Detector].
+// Detect implements [kspec.Detector]. Within an interval of the target it may
+// tell again what its last look found of the requirements; ObservedAt says since
+// when that is so.
 func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desired) (kspec.Report, error) {
 	rep, err := d.next.Detect(ctx, t, want)
 	if err != nil || len(t.Requirements.Checks()) == 0 && len(t.Templates) == 0 {
 		return rep, err
 	}
-	more, err := d.Look(ctx, t)
+	more, err := d.lately(ctx, t)
 	if err != nil {
 		return rep, err
+	}
+	if at := cmp.Or(rep.ObservedAt, rep.StartedAt); !more.ObservedAt.IsZero() && more.ObservedAt.Before(at) {
+		rep.ObservedAt = more.ObservedAt
 	}
 	rep.Duration += more.Duration
 	rep.Unknown = append(rep.Unknown, more.Unknown...)
@@ -88,25 +97,32 @@ func (d *Detector) Detect(ctx context.Context, t kspec.Target, want kspec.Desire
 // answer; what cannot be read after that is Unknown. Nothing is demanded of a
 // target whose policies are off.
 func (d *Detector) Look(ctx context.Context, t kspec.Target) (kspec.Report, error) {
-	start := d.now()
-	r, err := d.readers.Reader(ctx, t)
+	l, err := d.open(ctx, t)
 	if err != nil {
 		return kspec.Report{}, err
-	}
-	decide, err := policy.Of(t)
-	if err != nil {
-		return kspec.Report{}, err
-	}
-	l := &look{Reader: r, target: t, policy: decide, now: start}
-	if t.Enforcement == kspec.Off {
-		l.target.Requirements = kspec.Requirements{}
 	}
 	if err := l.run(ctx); err != nil {
 		return kspec.Report{}, err
 	}
 	rep := l.report()
-	rep.StartedAt, rep.Duration = start, d.now().Sub(start)
+	rep.StartedAt, rep.Duration = l.now, d.now().Sub(l.now)
 	return rep, nil
+}
+
+// open begins a look at the cluster of t, of which nothing is read yet.
+func (d *Detector) open(ctx context.Context, t kspec.Target) (*look, error) {
+	l := &look{target: t, now: d.now()}
+	var err error
+	if l.Reader, err = d.readers.Reader(ctx, t); err != nil {
+		return nil, err
+	}
+	if l.policy, err = policy.Of(t); err != nil {
+		return nil, err
+	}
+	if t.Enforcement == kspec.Off {
+		l.target.Requirements = kspec.Requirements{}
+	}
+	return l, nil
 }
 
 // look is one look at one cluster.

@@ -1,0 +1,73 @@
+package require
+
+import (
+	"cmp"
+	"context"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/cloudcwfranck/kspec"
+)
+
+// This file spares looks that follow each other closely, as under "kspec serve",
+// which looks whenever something that Git declares changes. Requirements are of
+// whole kinds, which nobody watches, so what they found counts until the
+// interval of the target is over, and the report tells since when.
+
+// remembered is what a look found that saw everything, and of which target.
+type remembered struct {
+	target     kspec.Target
+	report     kspec.Report
+	start, end time.Time
+}
+
+// interval is how long what was found counts.
+func interval(t kspec.Target) time.Duration { return cmp.Or(t.Interval, 5*time.Minute) }
+
+// Due returns when the requirements of t are to be looked at again, and zero
+// when the next look does that whenever it comes.
+func (d *Detector) Due(t kspec.Target) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last, ok := d.last[t.Name]
+	if !ok {
+		return time.Time{}
+	}
+	return last.end.Add(interval(t))
+}
+
+// lately returns what the last look at t found, with the policies counted anew,
+// and otherwise looks. A target that changed but for its commit is another one.
+func (d *Detector) lately(ctx context.Context, t kspec.Target) (kspec.Report, error) {
+	t.Revision = kspec.Revision{}
+	d.mu.Lock()
+	last := d.last[t.Name]
+	d.mu.Unlock()
+	const early = 10 // looks come earlier than the interval by up to a tenth
+	if d.now().Sub(last.end) < interval(t)-interval(t)/early && reflect.DeepEqual(t, last.target) {
+		return d.counted(ctx, t, last)
+	}
+	rep, err := d.Look(ctx, t)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.last, t.Name)
+	if err == nil && rep.Settled() && len(rep.Checks) > 0 {
+		d.last[t.Name] = remembered{target: t, report: rep, start: rep.StartedAt, end: d.now()}
+	}
+	return rep, err
+}
+
+// counted returns what was found with the policies that are there now.
+func (d *Detector) counted(ctx context.Context, t kspec.Target, last remembered) (kspec.Report, error) {
+	l, err := d.open(ctx, t)
+	if err != nil {
+		return kspec.Report{}, err
+	}
+	l.count(ctx)
+	rep := last.report
+	rep.Unknown = slices.Clone(rep.Unknown)
+	rep.Policies, rep.ObservedAt = l.policies, last.start
+	rep.Coverage.Requests, rep.Duration = l.Requests(), d.now().Sub(l.now)
+	return rep, ctx.Err()
+}

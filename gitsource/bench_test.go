@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -144,5 +145,31 @@ func BenchmarkWorktree(b *testing.B) {
 				head(b, s)
 			}
 		})
+	}
+}
+
+// BenchmarkUnapproved walks a history of 5,000 commits of a clone, the first of
+// which wrote what is asked about.
+func BenchmarkUnapproved(b *testing.B) {
+	dir := b.TempDir()
+	git(b, dir, "", "init", "-q", "--bare", "-b", "main")
+	var history strings.Builder
+	for i := range 5000 {
+		file, text := fmt.Sprintf("apps/team-%02d/file-%d", i%20, i%100), fmt.Sprint(i)
+		if i == 0 {
+			file, text = "clusters/prod.yaml", legacy("")
+		}
+		fmt.Fprintf(&history, "commit refs/heads/main\ncommitter A <a@example.com> %d +0000\ndata 1\nm\nM 644 inline %s\ndata %d\n%s\n",
+			1764000000+i, file, len(text), text)
+	}
+	git(b, dir, history.String(), "fast-import", "--quiet")
+	s, _ := open(b, dir, gitsource.Options{})
+	signed := gitsource.Signed{Source: s, Signers: gitsource.Signers{"ada": {}}}
+	p := passage("ada", git(b, dir, "", "rev-parse", "main"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if why, err := signed.Unapproved(b.Context(), p); err != nil || !strings.Contains(why, "it has no signature") {
+			b.Fatal(why, err)
+		}
 	}
 }

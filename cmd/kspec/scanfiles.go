@@ -53,10 +53,11 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, m *manifests) (k
 		// A Namespace lies in itself, and what lies in none needs no labels.
 		about := policy.Object{ID: o.ID(), Labels: labelsOf(o), NamespaceLabels: labels[cmp.Or(o.GetNamespace(), o.GetName())]}
 		d := decide.Decide(about, start)
-		if d.Assumed != "" {
+		results := set.Evaluate(ctx, o.Unstructured, about.NamespaceLabels)
+		if d.Assumed != "" && len(results) > 0 {
 			rep.Notes = append(rep.Notes, d.Assumed)
 		}
-		for _, r := range set.Evaluate(ctx, o.Unstructured, about.NamespaceLabels) {
+		for _, r := range results {
 			switch {
 			case r.Verdict == cel.Fail:
 				rep.Findings = append(rep.Findings, broken(o, r))
@@ -65,10 +66,21 @@ func (w *wiring) scanFiles(ctx context.Context, t kspec.Target, m *manifests) (k
 			}
 		}
 	}
-	slices.Sort(rep.Notes)
-	rep.Notes = slices.Compact(rep.Notes)
+	rep.Notes = few(rep.Notes)
 	rep.Duration = time.Since(start)
 	return w.reconciler.Waiver.Waive(t, kspec.Desired{}, rep.Treated(t).With())
+}
+
+// few returns notes sorted, and of many only the first: there may be one for
+// each namespace.
+func few(notes []string) []string {
+	const most = 10
+	slices.Sort(notes)
+	notes = slices.Compact(notes)
+	if more := len(notes) - most; more > 0 {
+		notes = append(notes[:most:most], fmt.Sprintf("and %d more such", more))
+	}
+	return notes
 }
 
 // rules renders and compiles the policies of t. It adds to rep what of them

@@ -194,13 +194,15 @@ const (
 	lookList = 'l'
 )
 
-// saw remembers a look of a build.
+// saw remembers a look of a build. It is called with the lock of the view.
 func (v *view) saw(kind byte, name string, answer string) {
 	v.looks[string(kind)+name] = answer
 }
 
 // trace returns all looks but those at what was read as well.
 func (v *view) trace() []look {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	var trace []look
 	for what, saw := range v.looks {
 		if _, read := v.files[what[1:]]; !read || what[0] != lookStat {
@@ -212,7 +214,10 @@ func (v *view) trace() []look {
 
 // again answers a look of an earlier build for this tree.
 func (v *view) again(what string) string {
-	if saw, ok := v.looks[what]; ok {
+	v.mu.Lock()
+	saw, ok := v.looks[what]
+	v.mu.Unlock()
+	if ok {
 		return saw
 	}
 	name := what[1:]

@@ -111,6 +111,7 @@ func (s *scanner) divide(file string) (plan, error) {
 	p.tied = make([]int, len(p.atoms))
 	for i, a := range p.atoms {
 		p.tied[i] = i
+		s.namesakes(a.file, "", "") // makes the index, before several ask
 		for _, d := range a.docs {
 			name := nameOf(d.node)
 			p.names[name] = append(p.names[name], i)
@@ -595,23 +596,26 @@ func (s *scanner) declared(p *plan, chunk []int) map[[2]string]kspec.Source {
 	return places
 }
 
-// prepareChunk hands the view what a chunk consists of, and returns a sum of
-// all that the result depends on.
-func (s *scanner) prepareChunk(p *plan, chunk []int, dir string, origins bool) (string, error) {
-	s.v.prepared = map[string][]byte{}
+// prepareChunk returns what a chunk consists of where that is not as it stands
+// in the tree, and a sum of all that the result depends on.
+func (s *scanner) prepareChunk(p *plan, chunk []int, dir string, origins bool) (prepared map[string][]byte, sum string, err error) {
+	prepared = map[string][]byte{}
 	served := p.serve(s.found, chunk)
 	values := []string{"chunk", dir, strconv.FormatBool(origins)}
 	for _, name := range slices.Sorted(maps.Keys(served)) {
-		data := s.v.files[name]
+		var data []byte
 		switch as := served[name].(type) {
 		case []byte:
-			s.v.prepared[name], data = as, as
+			data, prepared[name] = as, as
 		case types.Kustomization:
-			text, err := marshal(as, origins && path.Dir(name) == dir)
-			if err != nil {
-				return "", at(name, 1, err)
+			if data, err = marshal(as, origins && path.Dir(name) == dir); err != nil {
+				return nil, "", at(name, 1, err)
 			}
-			s.v.prepared[name], data = text, text
+			prepared[name] = data
+		default:
+			if data, err = s.v.file(name); err != nil {
+				return nil, "", err
+			}
 		}
 		values = append(values, name, strconv.Itoa(len(data)), string(data))
 	}
@@ -620,5 +624,5 @@ func (s *scanner) prepareChunk(p *plan, chunk []int, dir string, origins bool) (
 			values = append(values, strconv.Itoa(a.docs[0].line))
 		}
 	}
-	return sumOf(values...), nil
+	return prepared, sumOf(values...), nil
 }

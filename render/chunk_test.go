@@ -3,7 +3,11 @@ package render_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -425,13 +429,110 @@ func TestChunksOfOurOwnOverlays(t *testing.T) {
 	}
 }
 
-// The chunks rely on where Kustomize finds references.
-func TestReferencesOfKustomizeAreKnown(t *testing.T) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kustomize/api").Output()
+// sourceOf returns the folder of a module.
+func sourceOf(t *testing.T, module string) string {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "internal/konfig/builtinpluginconsts/namereference.go"))
+	return strings.TrimSpace(string(dir))
+}
+
+// Builds side by side rely on what Kustomize shares between them.
+func TestKustomizeSharesNothingButItsSchema(t *testing.T) {
+	known := map[string]bool{
+		"openapi.globalSchema": true, "openapi.customSchema": true, "openapi.kubernetesOpenAPIVersion": true, // of the schema
+		"builtinhelpers.stringToBuiltinPluginTypeMap": true, // set by init
+		"builtinconfig.defaultConfig":                 true, // set once, and copied
+		"loader.registry":                             true, // of plugins that are programs, which are refused
+		"fieldmeta.shortHandRef":                      true, // set by programs that want another
+	}
+	found := map[string]bool{}
+	for _, module := range []string{"sigs.k8s.io/kustomize/api", "sigs.k8s.io/kustomize/kyaml"} {
+		_ = filepath.WalkDir(sourceOf(t, module), func(dir string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				for _, name := range changedGlobals(t, dir) {
+					found[filepath.Base(dir)+"."+name] = true
+				}
+			}
+			return err
+		})
+	}
+	if d := cmp.Diff(known, found); d != "" {
+		t.Errorf("variables of packages that are changed (-known +found):\n%s", d)
+	}
+}
+
+// changedGlobals returns the variables of a package that its functions assign
+// to, or to parts of.
+func changedGlobals(t *testing.T, dir string) []string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
+	globals, changed := map[string]bool{}, map[string]bool{}
+	var parsed []*ast.File
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+		for _, d := range f.Decls {
+			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR {
+				for _, s := range g.Specs {
+					for _, name := range s.(*ast.ValueSpec).Names {
+						globals[name.Name] = true
+					}
+				}
+			}
+		}
+	}
+	for _, f := range parsed {
+		ast.Inspect(f, func(n ast.Node) bool {
+			var to []ast.Expr
+			switch n := n.(type) {
+			case *ast.AssignStmt:
+				if n.Tok != token.DEFINE {
+					to = n.Lhs
+				}
+			case *ast.IncDecStmt:
+				to = []ast.Expr{n.X}
+			}
+			for _, e := range to {
+				if name := root(e); name != nil && name.Name != "_" && globals[name.Name] && (name.Obj == nil || isGlobal(f, name.Obj)) {
+					changed[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	return slices.Sorted(maps.Keys(changed))
+}
+
+// root returns the variable that an expression is a part of.
+func root(e ast.Expr) *ast.Ident {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e
+	case *ast.SelectorExpr:
+		return root(e.X)
+	case *ast.IndexExpr:
+		return root(e.X)
+	case *ast.StarExpr:
+		return root(e.X)
+	}
+	return nil
+}
+
+//nolint:staticcheck // Objects are resolved well enough within a file.
+func isGlobal(f *ast.File, o *ast.Object) bool { return f.Scope.Lookup(o.Name) == o }
+
+// The chunks rely on where Kustomize finds references.
+func TestReferencesOfKustomizeAreKnown(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(sourceOf(t, "sigs.k8s.io/kustomize/api"), "internal/konfig/builtinpluginconsts/namereference.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

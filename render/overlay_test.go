@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -540,14 +542,31 @@ metadata: {name: luna}
 	}
 }
 
-func TestAPoisonedOpenAPISchemaDoesNotReachTheNextBuild(t *testing.T) {
-	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: app, image: a}, {name: side, image: s}]}}}\n"
-	patch := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: app, image: b}]}}}\n"
-	files := tree("-- clean/kustomization.yaml --\nresources: [d.yaml]\npatches: [{path: p.yaml}]\n-- clean/d.yaml --\n" + deployment + "-- clean/p.yaml --\n" + patch +
-		"-- poison/kustomization.yaml --\nresources: [d.yaml]\nnamePrefix: p-\npatches: [{path: p.yaml}]\nopenapi: {path: schema.json}\n-- poison/d.yaml --\n" + deployment + "-- poison/p.yaml --\n" + patch +
-		`-- poison/schema.json --
+const poisonedTree = `
+-- clean/kustomization.yaml --
+resources: [d.yaml]
+patches: [{path: p.yaml}]
+-- clean/d.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {spec: {containers: [{name: app, image: a}, {name: side, image: s}]}}}
+-- clean/p.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {spec: {containers: [{name: app, image: b}]}}}
+-- poison/kustomization.yaml --
+resources: [../clean/d.yaml]
+namePrefix: p-
+patches: [{path: ../clean/p.yaml}]
+openapi: {path: schema.json}
+-- poison/schema.json --
 {"definitions": {"io.k8s.api.apps.v1.Deployment": {"type": "object", "properties": {}, "x-kubernetes-group-version-kind": [{"group": "apps", "kind": "Deployment", "version": "v1"}]}}}
-`)
+`
+
+func TestAPoisonedOpenAPISchemaDoesNotReachTheNextBuild(t *testing.T) {
+	files := tree(poisonedTree)
 	show := func() string {
 		want := mustRender(t, overlays("clean"), files)
 		data, err := render.YAML(want.Objects)
@@ -630,18 +649,58 @@ func TestAHangIsOneFailedBuild(t *testing.T) {
 	release := make(chan struct{})
 	files := underKustomize{tree(overlayAndGood), func() { <-release }}
 	short := render.Options{Timeout: 50 * time.Millisecond}
-	want := doRender(t, short, overlays("a", "good"), files)
-	if !strings.Contains(reasons(want), "a/kustomization.yaml:1: kustomize took longer than 50ms") || len(want.Objects) != 1 {
-		t.Errorf("got %q, %d objects", reasons(want), len(want.Objects))
+	for range runtime.GOMAXPROCS(0) { // all that may run at once
+		want := doRender(t, short, overlays("a", "good"), files)
+		if !strings.Contains(reasons(want), "a/kustomization.yaml:1: kustomize took longer than 50ms") || len(want.Objects) != 1 {
+			t.Errorf("got %q, %d objects", reasons(want), len(want.Objects))
+		}
 	}
-	want = doRender(t, short, overlays("a"), tree(overlayAndGood))
+	want := doRender(t, short, overlays("a"), tree(overlayAndGood))
 	if !strings.Contains(reasons(want), "another build still runs") {
-		t.Errorf("a second build while the first hangs: %q", reasons(want))
+		t.Errorf("a further build while others hang: %q", reasons(want))
 	}
 	close(release)
 	if want := mustRender(t, overlays("a"), tree(overlayAndGood)); len(want.Objects) != 1 {
-		t.Error("the build after it fails")
+		t.Error("the build after them fails")
 	}
+}
+
+// An overlay with a schema of its own is built alone, and all others side by
+// side: each gives what it gives by itself.
+func TestBuildsSideBySideGiveWhatEachGivesAlone(t *testing.T) {
+	files := tree(poisonedTree)
+	for name, f := range many(300, true) {
+		files[name] = f
+	}
+	folders := []string{"clean", "poison", "apps"}
+	alone := map[string]string{}
+	show := func(dir string) string {
+		want, err := render.New(render.Options{}).Render(t.Context(), overlays(dir), kspec.Tree{FS: files})
+		if err != nil || len(want.Unknown) > 0 {
+			t.Error(err, want.Unknown)
+		}
+		data, err := render.YAML(want.Objects)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	for _, dir := range folders {
+		alone[dir] = show(dir)
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		for _, dir := range folders {
+			wg.Go(func() {
+				for range 5 {
+					if got := show(dir); got != alone[dir] {
+						t.Errorf("%s differs:\n%s", dir, cmp.Diff(alone[dir], got))
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 func TestSameInputSameBytes(t *testing.T) {

@@ -467,10 +467,10 @@ func (s *scanner) local(k *kustomization, field, entry string) (name, local stri
 	return name, local, nil
 }
 
-// prepare hands the view the kustomizations in the form that Kustomize may
-// see. With origins, the one of the overlay asks for origin annotations.
-func (s *scanner) prepare(dir string, origins bool) error {
-	s.v.prepared = map[string][]byte{}
+// prepare returns the kustomizations in the form that Kustomize may see. With
+// origins, the one of the overlay asks for origin annotations.
+func (s *scanner) prepare(dir string, origins bool) (map[string][]byte, error) {
+	prepared := map[string][]byte{}
 	exact := false // which transformers ran, and on what, can be seen
 	for _, k := range s.found {
 		exact = exact || len(k.Configurations) > 0 || slices.Contains(k.BuildMetadata, types.TransformerAnnotations)
@@ -482,11 +482,11 @@ func (s *scanner) prepare(dir string, origins bool) error {
 		}
 		data, err := marshal(served, origins && path.Dir(file) == dir)
 		if err != nil {
-			return at(file, 1, err)
+			return nil, at(file, 1, err)
 		}
-		s.v.prepared[file] = data
+		prepared[file] = data
 	}
-	return nil
+	return prepared, nil
 }
 
 // marshal prints a kustomization, with origin annotations asked for if wanted.

@@ -89,6 +89,16 @@ func TestWhatChunksMustNotTear(t *testing.T) {
 			kustomization: "namespace: new",
 			objects:       all(web, other, "apiVersion: v1\nkind: Namespace\nx: &m {name: old}\nmetadata: {<<: *m}\n"), whole: "renames",
 		},
+		"what one entry of replicas is for": {
+			kustomization: "replicas: [{name: web, count: 4}]",
+			objects: all(other, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1}\n",
+				account, "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web}\nspec: {replicas: 1}\n"),
+		},
+		"what one patch is for": {
+			kustomization: "patches: [{path: ops.yaml}]",
+			ops:           all(strings.Replace(web, "{name: web}", "{name: web, labels: {a: b}}", 1), strings.Replace(pod, "{name: pod}", "{name: pod, labels: {a: b}}", 1)),
+			objects:       all(web, other, account, pod),
+		},
 		"labels in the annotations of transformers": {
 			kustomization: "commonLabels: {team: shop}\nbuildMetadata: [transformerAnnotations]",
 			objects:       all(web, other, pod), whole: "buildMetadata",

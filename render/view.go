@@ -9,34 +9,42 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// view shows Kustomize one tree as a read-only file system whose root is the
-// root of the tree. Its rules:
-//
-//   - a kustomization file reads as the scanner prepared it, and one that was
-//     not scanned does not exist;
-//   - any other file reads as it stands in the tree, within the limits, and
-//     the same bytes however often it is read;
-//   - there is nothing outside, and nothing can be written.
+// view reads one tree, within the limits, and remembers what it saw. A file has
+// the same bytes however often it is read. Several may read at once.
 type view struct {
-	fsys     fs.FS
-	lim      Limits
-	prepared map[string][]byte
-	files    map[string][]byte
-	total    int64
+	fsys fs.FS
+	lim  Limits
+
+	mu    sync.Mutex
+	files map[string][]byte
+	total int64
 	// looks are all that was asked of the tree, and the answers.
 	looks map[string]string
 }
 
 func newView(fsys fs.FS, lim Limits) *view {
-	return &view{fsys: fsys, lim: lim, prepared: map[string][]byte{}, files: map[string][]byte{}, looks: map[string]string{}}
+	return &view{fsys: fsys, lim: lim, files: map[string][]byte{}, looks: map[string]string{}}
 }
 
-var _ filesys.FileSystem = (*view)(nil)
+// shown is what one run of Kustomize sees of a tree: a read-only file system
+// whose root is the root of the tree. Its rules:
+//
+//   - what was prepared reads as it was prepared, and a kustomization that was
+//     not does not exist;
+//   - any other file reads as it stands in the tree;
+//   - there is nothing outside, and nothing can be written.
+type shown struct {
+	*view
+	prepared map[string][]byte
+}
+
+var _ filesys.FileSystem = shown{}
 
 var errReadOnly = errors.New("the tree is read-only")
 
@@ -51,6 +59,8 @@ func inTree(p string) string {
 
 // file reads one file of the tree.
 func (v *view) file(name string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if data, ok := v.files[name]; ok {
 		return data, nil
 	}
@@ -87,6 +97,8 @@ func (v *view) read(name string) ([]byte, error) {
 // stat is [fs.Stat] of the tree.
 func (v *view) stat(name string) (fs.FileInfo, error) {
 	info, err := fs.Stat(v.fsys, name)
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.saw(lookStat, name, statAnswer(info, err))
 	return info, err
 }
@@ -116,21 +128,21 @@ func isKustomization(name string) bool {
 }
 
 // ReadFile implements [filesys.FileSystem].
-func (v *view) ReadFile(p string) ([]byte, error) {
+func (s shown) ReadFile(p string) ([]byte, error) {
 	name := inTree(p)
-	if data, ok := v.prepared[name]; ok {
+	if data, ok := s.prepared[name]; ok {
 		return data, nil
 	}
 	if isKustomization(name) {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 	}
-	return v.file(name)
+	return s.file(name)
 }
 
 // CleanedAbs implements [filesys.FileSystem].
-func (v *view) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
+func (s shown) CleanedAbs(p string) (filesys.ConfirmedDir, string, error) {
 	name := inTree(p)
-	info, err := v.stat(name)
+	info, err := s.stat(name)
 	if err != nil {
 		return "", "", err
 	}
@@ -147,16 +159,18 @@ func (v *view) IsDir(p string) bool {
 }
 
 // Exists implements [filesys.FileSystem].
-func (v *view) Exists(p string) bool {
-	_, err := v.stat(inTree(p))
+func (s shown) Exists(p string) bool {
+	_, err := s.stat(inTree(p))
 	return err == nil
 }
 
 // ReadDir implements [filesys.FileSystem].
-func (v *view) ReadDir(p string) ([]string, error) {
+func (s shown) ReadDir(p string) ([]string, error) {
 	name := inTree(p)
-	entries, err := fs.ReadDir(v.fsys, name)
-	v.saw(lookList, name, listAnswer(entries, err))
+	entries, err := fs.ReadDir(s.fsys, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saw(lookList, name, listAnswer(entries, err))
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -166,26 +180,26 @@ func (v *view) ReadDir(p string) ([]string, error) {
 
 // Open implements [filesys.FileSystem] by refusing: Kustomize reads whole
 // files.
-func (v *view) Open(string) (filesys.File, error) { return nil, errReadOnly }
+func (shown) Open(string) (filesys.File, error) { return nil, errReadOnly }
 
 // Glob implements [filesys.FileSystem] by finding nothing: a kustomization
 // lists what it uses.
-func (v *view) Glob(string) ([]string, error) { return nil, nil }
+func (shown) Glob(string) ([]string, error) { return nil, nil }
 
 // Walk implements [filesys.FileSystem] by refusing.
-func (v *view) Walk(string, filepath.WalkFunc) error { return errReadOnly }
+func (shown) Walk(string, filepath.WalkFunc) error { return errReadOnly }
 
 // Create implements [filesys.FileSystem] by refusing.
-func (v *view) Create(string) (filesys.File, error) { return nil, errReadOnly }
+func (shown) Create(string) (filesys.File, error) { return nil, errReadOnly }
 
 // Mkdir implements [filesys.FileSystem] by refusing.
-func (v *view) Mkdir(string) error { return errReadOnly }
+func (shown) Mkdir(string) error { return errReadOnly }
 
 // MkdirAll implements [filesys.FileSystem] by refusing.
-func (v *view) MkdirAll(string) error { return errReadOnly }
+func (shown) MkdirAll(string) error { return errReadOnly }
 
 // RemoveAll implements [filesys.FileSystem] by refusing.
-func (v *view) RemoveAll(string) error { return errReadOnly }
+func (shown) RemoveAll(string) error { return errReadOnly }
 
 // WriteFile implements [filesys.FileSystem] by refusing.
-func (v *view) WriteFile(string, []byte) error { return errReadOnly }
+func (shown) WriteFile(string, []byte) error { return errReadOnly }

@@ -19,7 +19,7 @@ const (
 	TypeImage         FindingType = "image"         // a signature
 )
 
-// ControlsAnnotation, on an object that a rule of a policy template makes, lists
+// ControlsAnnotation lists, on an object that a rule of a policy template makes,
 // the compliance controls that the rule serves, with commas between.
 const ControlsAnnotation = "kspec.io/controls"
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,14 +47,24 @@ func inForce(p kspec.InForce) string {
 	return line
 }
 
+// scoreOf returns how many of a hundred requirements hold, "" when none could be
+// looked at.
+func scoreOf(rep kspec.Report) string {
+	score, ok := rep.Score()
+	if !ok {
+		return ""
+	}
+	return strconv.Itoa(score)
+}
+
 func requirements(rep kspec.Report) string {
 	names := map[kspec.CheckStatus][]string{}
 	for _, c := range rep.Checks {
 		names[c.Status] = append(names[c.Status], c.Name)
 	}
 	line := fmt.Sprintf("requirements: %d of %s hold", len(names[kspec.CheckPass]), plural(len(rep.Checks), "check"))
-	if score, ok := rep.Score(); ok {
-		line += fmt.Sprintf(", score %d", score)
+	if score := scoreOf(rep); score != "" {
+		line += ", score " + score
 	}
 	if failed := names[kspec.CheckFail]; len(failed) > 0 {
 		line += "; failed: " + strings.Join(failed, ", ")

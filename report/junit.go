@@ -88,6 +88,9 @@ func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 			{"complete", fmt.Sprint(rep.Complete())},
 		},
 	}
+	if score := scoreOf(rep); score != "" {
+		s.Properties = append(s.Properties, junitProperty{"score", score})
+	}
 	names := map[string]int{}
 	add := func(c junitCase, src kspec.Source) {
 		if names[c.Name]++; names[c.Name] > 1 {

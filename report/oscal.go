@@ -193,6 +193,7 @@ func oscalResultOf(rep kspec.Report) oscalResult {
 		Props: oscalProps(
 			"cluster", rep.Cluster, "revision", rep.Revision.String(), "complete", fmt.Sprint(rep.Complete()),
 			"objects", fmt.Sprint(rep.Coverage.Objects), "unknown", fmt.Sprint(len(rep.Unknown)),
+			"score", scoreOf(rep),
 		),
 		Remarks: strings.Join(cleanAll(besides(rep)), "\n\n"),
 	}

@@ -126,6 +126,9 @@ func policyReportsOf(rep kspec.Report, kinds reportKinds) []policyReport {
 		}
 	}
 	docs[0].Summary["pass"] = passed(rep)
+	if score := scoreOf(rep); score != "" {
+		docs[0].Metadata.Annotations["kspec.io/score"] = score
+	}
 	return docs
 }
 

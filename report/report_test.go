@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +201,24 @@ func scanned() kspec.Report {
 	rep.InForce = &kspec.InForce{Mode: kspec.Audit, Outside: true, Until: start.Add(14 * time.Hour)}
 	rep.Notes = []string{"the policies are delivered as in mode audit, @someone"}
 	return rep.Judged()
+}
+
+func TestEveryFormatTellsTheScore(t *testing.T) {
+	rep := scanned()
+	score, ok := rep.Score()
+	if !ok {
+		t.Fatal("nothing was scored")
+	}
+	is := regexp.MustCompile(fmt.Sprintf(`(?s)score\W{1,8}(value\W{1,6})?%d|score", "ns": "[^"]*",\s*"value": "%d"`, score, score))
+	for _, format := range report.Formats() {
+		var b bytes.Buffer
+		if err := report.Write(&b, format, []kspec.Report{rep}, report.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if !is.MatchString(b.String()) {
+			t.Errorf("%s does not tell that the score is %d:\n%s", format, score, b.String())
+		}
+	}
 }
 
 func TestAScanThatFindsNothingSaysSo(t *testing.T) {

@@ -171,6 +171,9 @@ func sarifRunOf(rep kspec.Report) sarifRun {
 		Results:           []sarifResult{},
 		Properties:        map[string]any{"cluster": rep.Cluster, "revision": rep.Revision.String(), "complete": rep.Complete()},
 	}
+	if score, ok := rep.Score(); ok {
+		run.Properties["score"] = score
+	}
 	for _, u := range rep.Unknown {
 		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{
 			Level: "error", Message: sarifMessage("could not look: " + u.Reason), Locations: sarifLocations(u.Object, u.Source, rep.Source),

@@ -179,10 +179,10 @@ func TestPodSecurityTemplatesSayWhatKubernetesSaysOfItsFixtures(t *testing.T) {
 }
 
 func TestPodSecurityTemplatesSayWhatKubernetesSaysOfGeneratedPods(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 37))
+	r := rand.New(rand.NewPCG(7, 37)) // the same pods each time
 	all := judges(t)
 	verdicts := map[string]int{}
-	for i := range 3000 {
+	for i := range 5000 {
 		pod := generate(r)
 		object := asUnstructured(t, pod)
 		if i%3 == 0 {
@@ -222,8 +222,9 @@ func generate(r *rand.Rand) *corev1.Pod {
 	pod := &corev1.Pod{}
 	pod.APIVersion, pod.Kind, pod.Name = "v1", "Pod", "generated"
 	if r.IntN(5) == 0 {
-		key := one(r, "container.apparmor.security.beta.kubernetes.io/a", "seccomp.security.alpha.kubernetes.io/pod")
-		pod.Annotations = map[string]string{key: one(r, "", "unconfined", "runtime/default", "localhost/x", "localhost")}
+		key := one(r, "container.apparmor.security.beta.kubernetes.io/a", "container.apparmor.security.beta.kubernetes.io/",
+			"seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/a", "container.apparmor.security.beta.kubernetes.iox")
+		pod.Annotations = map[string]string{key: one(r, "", "unconfined", "runtime/default", "localhost/x", "localhost/", "localhost")}
 	}
 	s := &pod.Spec
 	s.HostNetwork, s.HostPID, s.HostIPC = r.IntN(12) == 0, r.IntN(12) == 0, r.IntN(12) == 0
@@ -236,7 +237,7 @@ func generate(r *rand.Rand) *corev1.Pod {
 			RunAsNonRoot: one(r, nil, new(true), new(true), new(false)), RunAsUser: maybe[int64](r, 0, 1, 1000),
 			SeccompProfile: profile(r), AppArmorProfile: armor(r), SELinuxOptions: selinux(r), WindowsOptions: windows(r),
 		}
-		if name := maybe(r, "kernel.msgmax", "net.ipv4.tcp_rmem", "net.ipv4.tcp_notsent_lowat", "net.core.somaxconn"); name != nil {
+		if name := maybe(r, sysctls()...); name != nil {
 			s.SecurityContext.Sysctls = []corev1.Sysctl{{Name: *name, Value: "1"}, {Name: "kernel.shm_rmid_forced", Value: "1"}}
 		}
 	}
@@ -255,6 +256,24 @@ func generate(r *rand.Rand) *corev1.Pod {
 	return pod
 }
 
+// sysctls are those that some version of the standards allows, and some others.
+func sysctls() []string {
+	return []string{
+		"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_syncookies",
+		"net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
+		"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+		"net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat", "kernel.msgmax", "net.core.somaxconn", "net/ipv4/tcp_rmem", "",
+	}
+}
+
+// capabilities are those that baseline allows, and some others.
+func capabilities() []corev1.Capability {
+	return []corev1.Capability{
+		"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
+		"SETUID", "SYS_CHROOT", "SYS_ADMIN", "NET_RAW", "ALL", "all", "CAP_CHOWN", "",
+	}
+}
+
 func profile(r *rand.Rand) *corev1.SeccompProfile {
 	if p := maybe(r, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeUnconfined, ""); p != nil {
 		return &corev1.SeccompProfile{Type: *p}
@@ -270,7 +289,8 @@ func armor(r *rand.Rand) *corev1.AppArmorProfile {
 }
 
 func selinux(r *rand.Rand) *corev1.SELinuxOptions {
-	return maybe(r, corev1.SELinuxOptions{}, corev1.SELinuxOptions{Type: "container_engine_t"}, corev1.SELinuxOptions{Type: "spc_t"},
+	return maybe(r, corev1.SELinuxOptions{}, corev1.SELinuxOptions{Type: "container_engine_t"}, corev1.SELinuxOptions{Type: "spc_t"}, corev1.SELinuxOptions{Type: "container_t"},
+		corev1.SELinuxOptions{Type: "container_init_t"}, corev1.SELinuxOptions{Type: "container_kvm_t"}, corev1.SELinuxOptions{Type: "container_kvm_t", Role: "r"},
 		corev1.SELinuxOptions{User: "system_u"}, corev1.SELinuxOptions{Role: "system_r"}, corev1.SELinuxOptions{Level: "s0:c1"})
 }
 
@@ -285,7 +305,10 @@ func volume(r *rand.Rand) corev1.VolumeSource {
 		corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "a"}}, corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}},
 		corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}, corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}},
 		corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}}, corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}},
-		corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}, corev1.VolumeSource{})
+		corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}, corev1.VolumeSource{},
+		corev1.VolumeSource{AWSElasticBlockStore: &corev1.AWSElasticBlockStoreVolumeSource{}}, corev1.VolumeSource{GitRepo: &corev1.GitRepoVolumeSource{}},
+		corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{}}, corev1.VolumeSource{FC: &corev1.FCVolumeSource{}}, corev1.VolumeSource{RBD: &corev1.RBDVolumeSource{}},
+		corev1.VolumeSource{AzureFile: &corev1.AzureFileVolumeSource{}}, corev1.VolumeSource{FlexVolume: &corev1.FlexVolumeSource{}})
 }
 
 func container(r *rand.Rand) corev1.Container {
@@ -300,6 +323,9 @@ func container(r *rand.Rand) corev1.Container {
 		c.ReadinessProbe = &corev1.Probe{ProbeHandler: handler(r)}
 		h := handler(r)
 		c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{HTTPGet: h.HTTPGet, TCPSocket: h.TCPSocket}}
+		if h = handler(r); r.IntN(2) == 0 {
+			c.Lifecycle.PostStart = &corev1.LifecycleHandler{HTTPGet: h.HTTPGet, TCPSocket: h.TCPSocket}
+		}
 	}
 	if r.IntN(4) == 0 {
 		return c
@@ -311,7 +337,7 @@ func container(r *rand.Rand) corev1.Container {
 	}
 	if r.IntN(3) > 0 {
 		c.SecurityContext.Capabilities = &corev1.Capabilities{
-			Add: one(r, nil, nil, []corev1.Capability{"NET_BIND_SERVICE"}, []corev1.Capability{"CHOWN"}, []corev1.Capability{"NET_BIND_SERVICE", "SYS_ADMIN"}), Drop: one(r, []corev1.Capability{"ALL"}, []corev1.Capability{"ALL", "KILL"}, []corev1.Capability{"KILL"}, nil),
+			Add: one(r, nil, nil, []corev1.Capability{"NET_BIND_SERVICE"}, []corev1.Capability{"CHOWN"}, []corev1.Capability{one(r, capabilities()...), one(r, capabilities()...)}), Drop: one(r, []corev1.Capability{"ALL"}, []corev1.Capability{"ALL", "KILL"}, []corev1.Capability{one(r, capabilities()...)}, nil),
 		}
 	}
 	return c

@@ -75,7 +75,7 @@ func (s *scanner) run(ctx context.Context, dir string) (r result) {
 		return result{err: err}
 	}
 	r.notes = s.deprecated()
-	if s.objects[dir] > 2*s.chunk {
+	if s.amounts[dir].objects > 2*s.chunk {
 		p, err := s.divide(file)
 		if err == nil && len(p.chunks) > 1 {
 			if r, err = s.chunks(ctx, &p, dir, file); err == nil || ctx.Err() != nil {

@@ -27,6 +27,9 @@ type Limits struct {
 	OutputBytes int64
 	// Bases is the number of kustomizations that one may stand below another.
 	Bases int
+	// Kustomizations is the number of kustomizations that one overlay is made
+	// of, each counted as often as it is used.
+	Kustomizations int
 	// CacheBytes is the memory for what was built before; what was not used for
 	// longest is forgotten first. Nothing is remembered when it is negative.
 	CacheBytes int64
@@ -35,15 +38,16 @@ type Limits struct {
 // DefaultLimits returns limits that no sensible repo reaches.
 func DefaultLimits() Limits {
 	return Limits{
-		FileBytes:   5 << 20,
-		TotalBytes:  64 << 20,
-		Files:       10_000,
-		Depth:       256,
-		Nodes:       1_000_000,
-		Objects:     10_000,
-		OutputBytes: 128 << 20,
-		Bases:       32,
-		CacheBytes:  256 << 20,
+		FileBytes:      5 << 20,
+		TotalBytes:     64 << 20,
+		Files:          10_000,
+		Depth:          256,
+		Nodes:          1_000_000,
+		Objects:        10_000,
+		OutputBytes:    128 << 20,
+		Bases:          32,
+		Kustomizations: 10_000,
+		CacheBytes:     256 << 20,
 	}
 }
 
@@ -53,15 +57,16 @@ const defaultTimeout = time.Minute
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	return Limits{
-		FileBytes:   cmp.Or(l.FileBytes, d.FileBytes),
-		TotalBytes:  cmp.Or(l.TotalBytes, d.TotalBytes),
-		Files:       cmp.Or(l.Files, d.Files),
-		Depth:       cmp.Or(l.Depth, d.Depth),
-		Nodes:       cmp.Or(l.Nodes, d.Nodes),
-		Objects:     cmp.Or(l.Objects, d.Objects),
-		OutputBytes: cmp.Or(l.OutputBytes, d.OutputBytes),
-		Bases:       cmp.Or(l.Bases, d.Bases),
-		CacheBytes:  cmp.Or(l.CacheBytes, d.CacheBytes),
+		FileBytes:      cmp.Or(l.FileBytes, d.FileBytes),
+		TotalBytes:     cmp.Or(l.TotalBytes, d.TotalBytes),
+		Files:          cmp.Or(l.Files, d.Files),
+		Depth:          cmp.Or(l.Depth, d.Depth),
+		Nodes:          cmp.Or(l.Nodes, d.Nodes),
+		Objects:        cmp.Or(l.Objects, d.Objects),
+		OutputBytes:    cmp.Or(l.OutputBytes, d.OutputBytes),
+		Bases:          cmp.Or(l.Bases, d.Bases),
+		Kustomizations: cmp.Or(l.Kustomizations, d.Kustomizations),
+		CacheBytes:     cmp.Or(l.CacheBytes, d.CacheBytes),
 	}
 }
 

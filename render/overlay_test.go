@@ -302,6 +302,7 @@ func TestLimitsHoldAtTheLimitAndOneBeyond(t *testing.T) {
 		{"Objects", render.Limits{Objects: 2}, render.Limits{Objects: 1}, "-- a/kustomization.yaml --\nresources: [a.yaml]\nconfigMapGenerator:\n- name: x\n-- a/a.yaml --\n" + configMap, "a"},
 		{"Objects", render.Limits{Objects: 1}, render.Limits{Objects: -1}, "-- a/a.yaml --\n" + configMap, "a"},
 		{"OutputBytes", render.Limits{OutputBytes: output}, render.Limits{OutputBytes: output - 1}, "-- a/kustomization.yaml --\nresources: [a.yaml]\n-- a/a.yaml --\n" + configMap, "a"},
+		{"Kustomizations", render.Limits{Kustomizations: 3}, render.Limits{Kustomizations: 2}, "-- a/kustomization.yaml --\nresources: [../b, ../c]\n-- b/kustomization.yaml --\nresources: [a.yaml]\n-- b/a.yaml --\n" + configMap + "-- c/kustomization.yaml --\ncommonAnnotations: {a: b}\nresources: []\n", "a"},
 		{"Bases", render.Limits{Bases: 2}, render.Limits{Bases: 1}, "-- a/kustomization.yaml --\nresources: [../b]\n-- b/kustomization.yaml --\nresources: [a.yaml]\n-- b/a.yaml --\n" + configMap, "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -325,14 +326,19 @@ func TestBombsAreRefusedBeforeTheyGoOff(t *testing.T) {
 	for i := 1; i <= 30; i++ {
 		doubling += fmt.Sprintf("-- d%d/kustomization.yaml --\nresources: [x, z]\n-- d%d/x/kustomization.yaml --\nnamePrefix: x\nresources: [../../d%d]\n-- d%d/z/kustomization.yaml --\nnamePrefix: z\nresources: [../../d%d]\n", i, i, i-1, i, i-1)
 	}
+	nothing := strings.Replace(doubling, "resources: [a.yaml]", "resources: []\ncommonAnnotations: {a: b}", 1)
+	plugins := "-- p/kustomization.yaml --\ntransformers: [../d15]\nnamePrefix: x\n" + strings.NewReplacer("namePrefix: x\n", "", "namePrefix: z\n", "", "\ncommonAnnotations: {a: b}", "").Replace(nothing)
 	for name, c := range map[string]struct{ files, dir, want string }{
+		"nothing that doubles":   {nothing, "d15", "over the limit Kustomizations"},
+		"parts that double":      {"-- c/kustomization.yaml --\nkind: Component\napiVersion: kustomize.config.k8s.io/v1alpha1\ncommonAnnotations: {a: b}\n-- a/kustomization.yaml --\ncomponents: [" + strings.Repeat("../c, ", 10_000) + "]\n", "a", "over the limit Kustomizations"},
+		"plugins that double":    {plugins, "p", "over the limit Kustomizations"},
 		"laughs in a plain file": {"-- a/a.yaml --\n" + laughs, "a", "over the limit Nodes"},
 		"laughs in a resource":   {"-- a/kustomization.yaml --\nresources: [a.yaml]\n-- a/a.yaml --\n" + laughs, "a", "over the limit Nodes"},
 		"laughs in a patch":      {"-- a/kustomization.yaml --\nresources: [b.yaml]\npatches: [{path: a.yaml}]\n-- a/b.yaml --\n" + configMap + "-- a/a.yaml --\n" + laughs, "a", "over the limit Nodes"},
 		"laughs in line":         {"-- a/kustomization.yaml --\nresources: [b.yaml]\npatches:\n- patch: |-\n    " + strings.ReplaceAll(laughs, "\n", "\n    ") + "\n-- a/b.yaml --\n" + configMap, "a", "over the limit Nodes"},
 		"laughing kustomization": {"-- a/kustomization.yaml --\n" + laughs, "a", "over the limit Nodes"},
 		"10k brackets":           {"-- a/a.yaml --\na: " + strings.Repeat("[", 9_000) + "\n", "a", "a/a.yaml:"},
-		"bases that double":      {doubling, "d15", "over the limit Objects"},
+		"bases that double":      {doubling, "d15", "over the limit "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

@@ -18,36 +18,40 @@ import (
 // only.
 
 // plugins scans generators, transformers and validators: built-in ones only,
-// configured in line, by files, or by folders of files.
-func (s *scanner) plugins(k *kustomization) error {
+// configured in line, by files, or by folders of files. It returns how many
+// kustomizations these folders are made of.
+func (s *scanner) plugins(k *kustomization) (kustomizations int, err error) {
 	for _, list := range []struct {
 		field   string
 		entries []string
 	}{{"generators", k.Generators}, {"transformers", k.Transformers}, {"validators", k.Validators}} {
 		for i := range list.entries {
-			if err := s.plugin(k, list.field, &list.entries[i]); err != nil {
-				return err
+			n, err := s.plugin(k, list.field, &list.entries[i])
+			if err != nil {
+				return 0, err
 			}
+			kustomizations += n
 		}
 	}
-	return nil
+	return kustomizations, nil
 }
 
-func (s *scanner) plugin(k *kustomization, field string, entry *string) error {
+func (s *scanner) plugin(k *kustomization, field string, entry *string) (kustomizations int, err error) {
 	if embedded(*entry) {
 		safe, err := s.inlinePlugin(k, field, *entry)
 		*entry = safe
-		return err
+		return 0, err
 	}
 	name, local, err := s.local(k, field, *entry)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if _, err := s.resource(k, field, *entry, name, true); err != nil {
-		return err
+	n, err := s.resource(k, field, *entry, name, true)
+	if err != nil {
+		return 0, err
 	}
 	*entry = local
-	return nil
+	return n.kustomizations, nil
 }
 
 // inlinePlugin returns the configurations in line as JSON, which begins with a

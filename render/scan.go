@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ import (
 type scanner struct {
 	v       *view
 	entered []visit
-	// objects counts what each folder gives, in terms of documents.
-	objects map[string]int
+	// amounts are what each folder comes to.
+	amounts map[string]amount
 	docs    map[string][]document
 	// parts are the texts of docs, where they can be told apart.
 	parts map[string][]string
@@ -45,6 +46,16 @@ type scanner struct {
 	schema bool
 	cache  *cache
 	chunk  int // objects of a chunk
+}
+
+// amount is how much there is of an overlay, before it is built: documents that
+// are objects, and kustomizations, each as often as it is used.
+type amount struct{ objects, kustomizations int }
+
+// plus adds two amounts, neither of which is over the limits by more than one
+// folder.
+func (a amount) plus(b amount, lim Limits) amount {
+	return amount{min(a.objects+b.objects, lim.Objects+1), min(a.kustomizations+b.kustomizations, lim.Kustomizations+1)}
 }
 
 type visit struct {
@@ -61,7 +72,7 @@ type kustomization struct {
 }
 
 func newScanner(v *view) *scanner {
-	return &scanner{v: v, objects: map[string]int{}, docs: map[string][]document{}, parts: map[string][]string{}, found: map[string]*kustomization{}, index: map[string]map[[2]string][]document{}}
+	return &scanner{v: v, amounts: map[string]amount{}, docs: map[string][]document{}, parts: map[string][]string{}, found: map[string]*kustomization{}, index: map[string]map[[2]string][]document{}}
 }
 
 // line returns where an entry of a field stands.
@@ -124,13 +135,18 @@ func (s *scanner) folder(dir string, plugin bool) error {
 	if err != nil {
 		return err
 	}
-	for _, check := range []func(*kustomization) error{s.files, s.generators, s.plugins} {
+	for _, check := range []func(*kustomization) error{s.files, s.generators} {
 		if err := check(k); err != nil {
 			return err
 		}
 	}
-	s.objects[dir] = total + len(k.ConfigMapGenerator) + len(k.SecretGenerator)
-	return at(file, 1, within("Objects", s.objects[dir], s.v.lim.Objects))
+	configured, err := s.plugins(k)
+	if err != nil {
+		return err
+	}
+	total = total.plus(amount{len(k.ConfigMapGenerator) + len(k.SecretGenerator), 1 + configured}, s.v.lim)
+	s.amounts[dir] = total
+	return at(file, 1, cmp.Or(within("Objects", total.objects, s.v.lim.Objects), within("Kustomizations", total.kustomizations, s.v.lim.Kustomizations)))
 }
 
 // load decodes a kustomization as Kustomize does.
@@ -178,43 +194,42 @@ func unknownField(err error) string {
 }
 
 // resources scans resources and components, and counts their objects.
-func (s *scanner) resources(k *kustomization, plugin bool) (int, error) {
-	total := 0
+func (s *scanner) resources(k *kustomization, plugin bool) (total amount, err error) {
 	for i, entry := range k.Resources {
 		name, local, err := s.local(k, "resources", entry)
 		if err != nil {
-			return 0, err
+			return amount{}, err
 		}
 		k.Resources[i] = local
 		n, err := s.resource(k, "resources", entry, name, plugin)
 		if err != nil {
-			return 0, err
+			return amount{}, err
 		}
-		total = min(total+n, s.v.lim.Objects+1)
+		total = total.plus(n, s.v.lim)
 	}
 	for i, entry := range k.Components {
 		name, local, err := s.local(k, "components", entry)
 		if err != nil {
-			return 0, err
+			return amount{}, err
 		}
 		k.Components[i] = local
 		n, err := s.base(k, "components", entry, name, plugin)
 		if err != nil {
-			return 0, err
+			return amount{}, err
 		}
-		total = min(total+n, s.v.lim.Objects+1)
+		total = total.plus(n, s.v.lim)
 	}
 	return total, nil
 }
 
 // resource scans a file or a base.
-func (s *scanner) resource(k *kustomization, field, entry, name string, plugin bool) (int, error) {
+func (s *scanner) resource(k *kustomization, field, entry, name string, plugin bool) (amount, error) {
 	if s.v.IsDir(name) {
 		return s.base(k, field, entry, name, plugin)
 	}
 	docs, err := s.documents(name)
 	if err != nil {
-		return 0, k.refuse(field, entry, err)
+		return amount{}, k.refuse(field, entry, err)
 	}
 	check := nameable
 	if plugin {
@@ -222,35 +237,35 @@ func (s *scanner) resource(k *kustomization, field, entry, name string, plugin b
 	}
 	for _, d := range docs {
 		if err := check(d.node); err != nil {
-			return 0, at(name, d.line, err)
+			return amount{}, at(name, d.line, err)
 		}
 	}
-	return len(docs), nil
+	return amount{objects: len(docs)}, nil
 }
 
 // base scans another kustomization.
-func (s *scanner) base(k *kustomization, field, entry, dir string, plugin bool) (int, error) {
+func (s *scanner) base(k *kustomization, field, entry, dir string, plugin bool) (amount, error) {
 	s.entered[len(s.entered)-1].line = k.line(field, entry)
 	for i, v := range s.entered {
 		if v.dir == dir || dir == "." || strings.HasPrefix(v.dir, dir+"/") {
-			return 0, k.refuse(field, entry, cycle(s.entered[i:], dir))
+			return amount{}, k.refuse(field, entry, cycle(s.entered[i:], dir))
 		}
 	}
 	key := dir
 	if plugin {
 		key = "plugin:" + dir
 	}
-	if n, done := s.objects[key]; done {
+	if n, done := s.amounts[key]; done {
 		return n, nil
 	}
 	if !s.v.IsDir(dir) {
-		return 0, k.refuse(field, entry, errors.New("not a folder"))
+		return amount{}, k.refuse(field, entry, errors.New("not a folder"))
 	}
 	if err := s.folder(dir, plugin); err != nil {
-		return 0, k.refuse(field, entry, err)
+		return amount{}, k.refuse(field, entry, err)
 	}
-	s.objects[key] = s.objects[dir]
-	return s.objects[key], nil
+	s.amounts[key] = s.amounts[dir]
+	return s.amounts[key], nil
 }
 
 func cycle(way []visit, dir string) error {

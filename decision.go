@@ -18,11 +18,17 @@ type Decision struct {
 	// At is when it was decided.
 	At time.Time
 	// Findings are what is wrong with the object; usually none.
-	Findings   []Finding
-	Suppressed int
+	Findings []Finding
+	// Suppressed names for each difference that was removed the ignore rule, by
+	// its place in the list of the target, or is [SuppressedByEngine].
+	Suppressed []int
 	// Unknown is set when the object cannot be decided until Git changes.
 	Unknown string
 }
+
+// SuppressedByEngine stands in for an ignore rule where the delivery engine is
+// told to leave a difference alone.
+const SuppressedByEngine = -1
 
 // Memory keeps decisions, also beyond the end of the process, so that what did
 // not change is not decided again. It may forget at any time.

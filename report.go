@@ -53,15 +53,25 @@ type Coverage struct {
 	DecidedBy map[Tier]int
 	// Requests counts the requests to the Kubernetes API.
 	Requests Requests
-	// Suppressed counts differences that an ignore rule removed, Waived those
-	// that an exemption covers.
-	Suppressed int
-	Waived     int
+	// Suppressed counts differences that were left out, SuppressedBy says by
+	// which rules; Waived counts those that an exemption covers.
+	Suppressed   int
+	SuppressedBy []Suppression
+	Waived       int
 	// CrossChecked counts objects that were in sync by fields and were looked
 	// at by a dry run, too, and Disagreed those of which the dry run said
 	// something else; it then counts.
 	CrossChecked int
 	Disagreed    int
+}
+
+// Suppression counts the differences that one rule left out.
+type Suppression struct {
+	// Paths are those of the ignore rule; none when the delivery engine is told
+	// to leave the differences alone.
+	Paths  []string `json:"paths,omitempty"`
+	Reason string   `json:"reason"`
+	Count  int      `json:"count"`
 }
 
 // Requests counts API requests by verb.

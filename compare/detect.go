@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -140,9 +141,12 @@ func (s *sweep) report(w *Writes) kspec.Report {
 	rep := kspec.Report{Coverage: kspec.Coverage{
 		Objects: len(s.subjects), DecidedBy: map[kspec.Tier]int{}, Requests: s.requests(),
 	}}
+	suppressed := map[int]int{}
 	for _, o := range s.subjects {
 		rep.Findings = append(rep.Findings, s.attributed(o, w)...)
-		rep.Coverage.Suppressed += o.suppressed
+		for _, rule := range o.suppressed {
+			suppressed[rule]++
+		}
 		if o.crossChecked {
 			rep.Coverage.CrossChecked++
 		}
@@ -156,10 +160,24 @@ func (s *sweep) report(w *Writes) kspec.Report {
 			rep.Unknown = append(rep.Unknown, kspec.Unknown{Object: o.id, Source: o.want.Source, Reason: o.unknown, Lasting: o.lasting})
 		}
 	}
+	rep.Coverage.Suppressed, rep.Coverage.SuppressedBy = byRule(suppressed, s.rules.Ignore)
 	rep.Findings = append(rep.Findings, s.strayed...)
 	rep.Unknown = append(rep.Unknown, s.engine.unknown...)
 	kspec.SortFindings(rep.Findings)
 	return rep
+}
+
+// byRule tells of counts by the number of a rule how many there are, and of
+// which rule.
+func byRule(counts map[int]int, rules []kspec.IgnoreRule) (all int, by []kspec.Suppression) {
+	for _, i := range slices.Sorted(maps.Keys(counts)) {
+		s := kspec.Suppression{Reason: "the delivery engine is told to leave it alone", Count: counts[i]}
+		if i >= 0 && i < len(rules) {
+			s.Paths, s.Reason = rules[i].Paths, rules[i].Reason
+		}
+		all, by = all+s.Count, append(by, s)
+	}
+	return all, by
 }
 
 func sortUnknown(u []kspec.Unknown) {

@@ -54,19 +54,20 @@ type Rules struct {
 }
 
 // Diff returns what is wrong with an object that is in the cluster, at most one
-// finding per verdict, and how many differences the ignore rules removed. It
-// fails only when managedFields cannot be read.
-func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed int, err error) {
+// finding per verdict, and for each difference that was removed the number of
+// the ignore rule, as in [kspec.Decision]. It fails only when managedFields
+// cannot be read.
+func Diff(l Look, r Rules) (findings []kspec.Finding, suppressed []int, err error) {
 	v, err := open(l, r)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	findings, suppressed = v.findings()
 	return findings, suppressed, nil
 }
 
 // findings is Diff once the Look is open.
-func (v *view) findings() (findings []kspec.Finding, suppressed int) {
+func (v *view) findings() (findings []kspec.Finding, suppressed []int) {
 	v.variables = nil
 	changed, contested := v.contested(v.changed())
 	for _, found := range []struct {
@@ -77,8 +78,8 @@ func (v *view) findings() (findings []kspec.Finding, suppressed int) {
 		{kspec.OwnerConflict, append(contested, v.foreignMarks()...)},
 		{kspec.ExtraField, v.extra()},
 	} {
-		fields, n := v.fields(found.differences)
-		suppressed += n
+		fields, ignored := v.fields(found.differences)
+		suppressed = append(suppressed, ignored...)
 		if len(fields) > 0 {
 			findings = append(findings, v.finding(found.verdict, fields))
 		}
@@ -409,18 +410,18 @@ func unset(set, applied *fieldpath.Set, path fieldpath.Path, live any, visit fun
 	}
 }
 
-// fields turns differences into fields, sorted by path, and counts those that
-// an ignore rule removes.
-func (v *view) fields(differences []difference) (fields []kspec.Field, suppressed int) {
+// fields turns differences into fields, sorted by path, and says by which rules
+// it removed others.
+func (v *view) fields(differences []difference) (fields []kspec.Field, suppressed []int) {
 	for _, d := range differences {
 		f := v.field(d)
-		_, ignored := v.ignoredBy(v.Want, f)
+		rule, ignored := v.ignoredBy(v.Want, f)
 		switch {
 		case v.PeopleOnly && !f.ByPerson:
 		case ignored:
-			suppressed++
+			suppressed = append(suppressed, rule)
 		case v.excuses(d):
-			suppressed++
+			suppressed = append(suppressed, kspec.SuppressedByEngine)
 		case v.isFilledIn(d):
 			v.variables = append(v.variables, f.KeyedPath)
 		default:

@@ -611,6 +611,9 @@ func TestTheApplicationIsReadAgain(t *testing.T) {
 	if got := lines(rep); len(got) != 0 || rep.Coverage.Suppressed != 1 {
 		t.Errorf("want it suppressed, got %q and %+v", got, rep.Coverage)
 	}
+	if by := rep.Coverage.SuppressedBy; len(by) != 1 || by[0].Paths != nil || by[0].Count != 1 {
+		t.Errorf("want it suppressed by what the Application says, got %+v", by)
+	}
 }
 
 // TestAnApplicationThatIsFoundIsReadAgain has one that only the marks of live

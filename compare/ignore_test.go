@@ -1,10 +1,12 @@
 package compare_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/compare"
 )
 
 // TestIgnoreRulesInsideOfADifference has differences that are reported at a
@@ -63,5 +65,18 @@ func TestAnIgnoreRuleByKeyFollowsItsItem(t *testing.T) {
 		if suppressed != 1 || len(got) != 1 || len(got[0].Fields) != 1 || got[0].Fields[0].KeyedPath != left {
 			t.Errorf("%s: suppressed %d and left %+v, want %s", path, suppressed, got, left)
 		}
+	}
+}
+
+// Of several rules it is told which removed what, so that a report can count
+// by rule.
+func TestDiffSaysWhichRuleRemovedADifference(t *testing.T) {
+	rule := func(path string) kspec.IgnoreRule {
+		return kspec.IgnoreRule{Paths: []string{path}, ExpiresAt: noon.Add(time.Hour)}
+	}
+	findings, suppressed, err := compare.Diff(aPod(t), rules(rule("/nothing"), rule("/spec/containers/[name=app]/image"), rule("/spec/containers/0/resources")))
+	slices.Sort(suppressed)
+	if err != nil || len(findings) > 0 || !slices.Equal(suppressed, []int{1, 2}) {
+		t.Errorf("suppressed by the rules %v and left %+v: %v", suppressed, findings, err)
 	}
 }

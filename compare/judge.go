@@ -80,10 +80,10 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 	look := Look{Want: o.want, Live: o.live, engine: o.engine}
 	switch {
 	case o.engine.excused(o):
-		o.decided(kspec.TierFields, 1)
+		o.decided(kspec.TierFields, []int{kspec.SuppressedByEngine})
 		return true
 	case o.live == nil, o.live.GetDeletionTimestamp() != nil:
-		o.decided(kspec.TierFields, 0, s.whyAbsent(o))
+		o.decided(kspec.TierFields, nil, s.whyAbsent(o))
 		return true
 	case exempt(o.id):
 		s.settle(o, look)
@@ -94,13 +94,13 @@ func (s *sweep) attempt(ctx context.Context, o *subject) bool {
 	case o.agrees && speaks:
 		return false // to be read whole
 	case o.agrees:
-		o.decided(kspec.TierFields, 0)
+		o.decided(kspec.TierFields, nil)
 		return true
 	case !speaks && (o.sure || inSync(look, s.rules, s.checks)):
 		if o.sure || s.crossCheck() {
 			return s.checkTwice(ctx, o, look)
 		}
-		o.decided(kspec.TierFields, 0)
+		o.decided(kspec.TierFields, nil)
 		return true
 	}
 	if s.NoDryRun {
@@ -125,10 +125,10 @@ func (s *sweep) checkTwice(ctx context.Context, o *subject, look Look) bool {
 	}
 	if o.tier != kspec.TierDryRun {
 		o.unknown, o.lasting = "", false
-		o.decided(kspec.TierFields, 0)
+		o.decided(kspec.TierFields, nil)
 		return true
 	}
-	o.crossChecked, o.disagreed = true, len(o.findings) > 0 || o.suppressed > 0 || o.unknown != ""
+	o.crossChecked, o.disagreed = true, len(o.findings) > 0 || len(o.suppressed) > 0 || o.unknown != ""
 	if o.disagreed {
 		s.Log.ErrorContext(ctx, "dry run disagrees with fields", "target", s.target, "object", o.id.String())
 	}

@@ -29,14 +29,14 @@ func (s *sweep) readOnly(o *subject) {
 	}
 	var findings []kspec.Finding
 	var open []string
-	suppressed := 0
+	var suppressed []int
 	for _, found := range v.withoutDryRun() {
-		fields, n := v.fields(found.certain)
-		if suppressed += n; len(fields) > 0 {
+		fields, ignored := v.fields(found.certain)
+		if suppressed = append(suppressed, ignored...); len(fields) > 0 {
 			findings = append(findings, v.finding(found.verdict, fields))
 		}
-		fields, n = v.fields(found.open)
-		suppressed += n
+		fields, ignored = v.fields(found.open)
+		suppressed = append(suppressed, ignored...)
 		for _, f := range fields {
 			open = append(open, spell(f.KeyedPath))
 		}

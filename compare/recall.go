@@ -38,13 +38,13 @@ type past struct {
 
 type more struct {
 	findings   []kspec.Finding
-	suppressed int
+	suppressed []int
 	unknown    string
 }
 
 func pastOf(d kspec.Decision) past {
 	p := past{want: d.Want, epoch: d.Epoch, uid: d.UID, version: d.ResourceVersion, at: d.At.Unix()}
-	if len(d.Findings) > 0 || d.Suppressed > 0 || d.Unknown != "" {
+	if len(d.Findings) > 0 || len(d.Suppressed) > 0 || d.Unknown != "" {
 		p.more = &more{d.Findings, d.Suppressed, d.Unknown}
 	}
 	return p
@@ -172,7 +172,7 @@ func (s *sweep) verdict(ctx context.Context, o *subject) (past, bool) {
 		return past{}, false
 	}
 	p := past{want: o.digest(), uid: string(o.live.GetUID()), version: o.live.GetResourceVersion(), at: s.rules.Now.Unix()}
-	if len(o.findings) > 0 || o.suppressed > 0 || o.unknown != "" {
+	if len(o.findings) > 0 || len(o.suppressed) > 0 || o.unknown != "" {
 		p.more = &more{o.findings, o.suppressed, o.unknown}
 	}
 	p.epoch = s.epochOf(ctx, o, len(o.findings) > 0)
@@ -184,7 +184,7 @@ func (s *sweep) verdict(ctx context.Context, o *subject) (past, bool) {
 func (s *sweep) reopen(ctx context.Context) {
 	for _, o := range s.subjects {
 		if o.tier == kspec.TierCache && o.past.epoch != s.epochOf(ctx, o, o.past.found()) {
-			o.past, o.tier, o.findings, o.suppressed, o.unknown, o.lasting = nil, "", nil, 0, "", false
+			o.past, o.tier, o.findings, o.suppressed, o.unknown, o.lasting = nil, "", nil, nil, "", false
 			s.done.Add(-1)
 		}
 	}
@@ -197,7 +197,7 @@ func (o *subject) recalled(uid, version string) bool {
 	if o.past == nil || o.past.uid != uid || o.past.version != version || version == "" {
 		return false
 	}
-	o.decided(kspec.TierCache, 0)
+	o.decided(kspec.TierCache, nil)
 	if m := o.past.more; m != nil {
 		o.findings, o.suppressed = slices.Clone(m.findings), m.suppressed
 		o.unknown, o.lasting = m.unknown, m.unknown != ""

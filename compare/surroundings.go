@@ -71,7 +71,7 @@ func defined(crd map[string]any) (kinds []schema.GroupVersionKind) {
 func (s *sweep) judgeStrange(o *subject) {
 	switch s.around.definitions[o.id.GVK()] {
 	case absentee:
-		o.decided(kspec.TierFields, 0, s.rules.missing(o.want, o.id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
+		o.decided(kspec.TierFields, nil, s.rules.missing(o.want, o.id.String()+" is not in the cluster, nor is its CustomResourceDefinition"))
 	case unsure:
 		o.unknown = noKind(o.id)
 	default:

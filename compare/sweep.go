@@ -79,7 +79,7 @@ type subject struct {
 	agrees, sure bool
 
 	findings   []kspec.Finding
-	suppressed int
+	suppressed []int
 	tier       kspec.Tier
 	// unknown says why there is no verdict, or not the whole of one.
 	unknown string
@@ -90,7 +90,7 @@ type subject struct {
 	crossChecked, disagreed bool
 }
 
-func (o *subject) decided(tier kspec.Tier, suppressed int, findings ...kspec.Finding) {
+func (o *subject) decided(tier kspec.Tier, suppressed []int, findings ...kspec.Finding) {
 	o.tier, o.suppressed, o.findings = tier, suppressed, findings
 }
 

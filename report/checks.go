@@ -23,6 +23,13 @@ func besides(rep kspec.Report) []string {
 	if p := rep.Policies; p != nil {
 		lines = append(lines, fmt.Sprintf("policies in the cluster: %d enforced, %d that only warn or record", p.Enforced, p.Audited))
 	}
+	for _, s := range rep.Coverage.SuppressedBy {
+		line := "suppressed: " + plural(s.Count, "difference")
+		if len(s.Paths) > 0 {
+			line += " at " + strings.Join(s.Paths, ", ")
+		}
+		lines = append(lines, line+": "+s.Reason)
+	}
 	if rep.InForce != nil {
 		lines = append(lines, inForce(*rep.InForce))
 	}

@@ -59,6 +59,8 @@ type summary struct {
 	Suppressed int                    `json:"suppressed"`
 	Waived     int                    `json:"waived"`
 
+	SuppressedBy []kspec.Suppression `json:"suppressedBy,omitempty"`
+
 	CrossChecked int `json:"crossChecked,omitzero"`
 	Disagreed    int `json:"disagreed,omitzero"`
 }
@@ -113,6 +115,7 @@ func summaryOf(rep kspec.Report) summary {
 		Suppressed: rep.Coverage.Suppressed,
 		Waived:     rep.Coverage.Waived,
 
+		SuppressedBy: rep.Coverage.SuppressedBy,
 		CrossChecked: rep.Coverage.CrossChecked,
 		Disagreed:    rep.Coverage.Disagreed,
 	}
@@ -157,6 +160,7 @@ func (d document) report() (kspec.Report, error) {
 			Suppressed: d.Summary.Suppressed,
 			Waived:     d.Summary.Waived,
 
+			SuppressedBy: d.Summary.SuppressedBy,
 			CrossChecked: d.Summary.CrossChecked,
 			Disagreed:    d.Summary.Disagreed,
 		},

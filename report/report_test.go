@@ -44,7 +44,10 @@ func drifted() kspec.Report {
 	rep.Target, rep.Cluster, rep.Duration = "prod-eu", "prod-eu", 1234*time.Millisecond
 	rep.Coverage.DecidedBy = map[kspec.Tier]int{kspec.TierDryRun: 14}
 	rep.Coverage.Requests = kspec.Requests{List: 3, Patch: 14}
-	rep.Coverage.Suppressed, rep.Coverage.Waived = 2, 1
+	rep.Coverage.Suppressed, rep.Coverage.Waived = 3, 1
+	rep.Coverage.SuppressedBy = []kspec.Suppression{
+		{Reason: "the delivery engine is told to leave it alone", Count: 1}, {Paths: []string{"/spec/replicas"}, Reason: "an autoscaler owns it", Count: 2},
+	}
 	edit := func(f kspec.Field) kspec.Field {
 		f.Manager, f.Operation, f.ByPerson = "kubectl-edit", "Update", true
 		f.Time = start.Add(-3 * time.Minute)

@@ -118,7 +118,7 @@ func decodeID(s string) (kspec.ObjectID, bool) {
 
 // decisionFormat begins the value of a decision. Another form gets another
 // number; decisions in the old one are then forgotten.
-const decisionFormat = 1
+const decisionFormat = 2
 
 // encodeDecision writes the fields in order: digests as they are, numbers as
 // varints, texts with their length before them, and findings, if there are
@@ -129,7 +129,10 @@ func encodeDecision(d kspec.Decision) []byte {
 	b = append(b, d.Want[:]...)
 	b = append(b, d.Epoch[:]...)
 	b = binary.AppendVarint(b, nanos(d.At))
-	b = binary.AppendUvarint(b, uint64(d.Suppressed))
+	b = binary.AppendUvarint(b, uint64(len(d.Suppressed)))
+	for _, rule := range d.Suppressed {
+		b = binary.AppendVarint(b, int64(rule))
+	}
 	for _, s := range []string{d.UID, d.ResourceVersion, d.Unknown} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
@@ -148,7 +151,9 @@ func decodeDecision(object string, value []byte) (kspec.Decision, bool) {
 	copy(d.Want[:], r.take(len(d.Want)))
 	copy(d.Epoch[:], r.take(len(d.Epoch)))
 	d.At = moment(r.varint())
-	d.Suppressed = int(r.uvarint())
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		d.Suppressed = append(d.Suppressed, int(r.varint()))
+	}
 	d.UID, d.ResourceVersion, d.Unknown = r.text(), r.text(), r.text()
 	if r.bad || format[0] != decisionFormat {
 		return kspec.Decision{}, false

@@ -36,7 +36,8 @@ and with what parameters.
 --test evaluates the objects that templates ship in tests/pass and
 tests/fail/RULE, by the CEL of the API server and without a cluster, for every
 template of the repo and every other that is used. It prints a table, and exits
-with 1 when an object is not judged as its folder says.`,
+with 1 when an object is not judged as its folder says, and with 2 when a rule
+needs what only an admission request has, or a template cannot be rendered.`,
 		Example: `  kspec render --repo . --spec prod
   kspec render --repo . --spec prod --explain >/dev/null
   kspec render --repo . --spec prod --write

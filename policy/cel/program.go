@@ -23,8 +23,8 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// This file is all that touches the API server's CEL plug-in, whose Go API has
-// no promise of staying as it is.
+// This file and match.go are all that touches the API server's packages, whose Go
+// API has no promise of staying as it is.
 
 // Compiler compiles policies, and remembers those that it compiled. It is safe
 // for concurrent use.

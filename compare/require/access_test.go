@@ -131,7 +131,7 @@ func TestWhoHoldsARoleIsEvidence(t *testing.T) {
 func TestMinimumRules(t *testing.T) {
 	const spec = "{rbac: {minimumRules: [{apiGroup: '', resource: pods, verbs: [get, list]}]}}"
 	const ref = "kind: ClusterRole, name: r"
-	missing := []string{"medium ClusterSpec.kspec.io prod: nobody is granted get, list on pods by a role that does not come with Kubernetes"}
+	missing := []string{"medium ClusterSpec.kspec.io prod: nobody but Kubernetes itself is granted get, list on pods"}
 	for _, tt := range []expectation{
 		{"granted", spec, clusterRole("r", "{apiGroups: [''], resources: [pods], verbs: [get, list, watch]}") + bind("ClusterRoleBinding", "b", ref, bob), nil},
 		{"granted by wildcards", spec, clusterRole("r", all) + bind("RoleBinding", "b", ref, bob), nil},
@@ -139,13 +139,14 @@ func TestMinimumRules(t *testing.T) {
 		{"granted in part", spec, clusterRole("r", "{apiGroups: [''], resources: [pods], verbs: [get]}") + bind("ClusterRoleBinding", "b", ref, bob), missing},
 		{"granted by name", spec, clusterRole("r", "{apiGroups: [''], resources: [pods], resourceNames: [a], verbs: ['*']}") + bind("ClusterRoleBinding", "b", ref, bob), missing},
 		{"granted to nobody", spec, clusterRole("r", all), missing},
-		{"granted by Kubernetes", spec, clusterRole("cluster-admin", all) + bind("ClusterRoleBinding", "b", "kind: ClusterRole, name: cluster-admin", bob), missing},
+		{"granted by a role of Kubernetes", spec, clusterRole("view", all) + bind("ClusterRoleBinding", "b", "kind: ClusterRole, name: view", bob), nil},
+		{"granted to Kubernetes", spec, clusterRole("cluster-admin", all) + bind("ClusterRoleBinding", "b", "kind: ClusterRole, name: cluster-admin", "{kind: Group, name: 'system:masters'}"), missing},
 		{"nothing", spec, "", missing},
 		{"a subresource is asked, and another granted", "{rbac: {minimumRules: [{apiGroup: apps, resource: '*/scale', verbs: [get]}]}}", clusterRole("r", "{apiGroups: [apps], resources: [deployments/scale], verbs: [get]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
-			"medium ClusterSpec.kspec.io prod: nobody is granted get on */scale.apps by a role that does not come with Kubernetes",
+			"medium ClusterSpec.kspec.io prod: nobody but Kubernetes itself is granted get on */scale.apps",
 		}},
 		{"all is asked, and much is granted", "{rbac: {minimumRules: [{apiGroup: '*', resource: '*', verbs: ['*']}]}}", clusterRole("r", "{apiGroups: ['*'], resources: ['*'], verbs: [get]}") + bind("ClusterRoleBinding", "b", ref, bob), []string{
-			"medium ClusterSpec.kspec.io prod: nobody is granted * on *.* by a role that does not come with Kubernetes",
+			"medium ClusterSpec.kspec.io prod: nobody but Kubernetes itself is granted * on *.*",
 		}},
 	} {
 		tt.run(t, kspec.CheckRBAC, namespaces("web"))

@@ -2,11 +2,13 @@ package require_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	psa "k8s.io/pod-security-admission/api"
 
 	"github.com/cloudcwfranck/kspec"
 )
@@ -52,6 +54,10 @@ func TestVersion(t *testing.T) {
 		"v1.30.0-gke.1":         "",
 		"v1.30.2+k3s1":          "",
 		"v1.29.9-eks-a1b2c3":    "which is older than minVersion 1.30",
+		"v1.30-eks-4f5ac7a":     "",
+		"v1.34+":                "",
+		"v1.30.4+rke2r1":        "",
+		"v1.30.0-beta.0-gke.5":  "which is older than minVersion 1.30",
 		"v1.34.99":              "",
 		"v1.34.1-eks-113cf36":   "",
 		"v1.35.0-alpha.0":       "which is newer than maxVersion 1.34",
@@ -135,6 +141,52 @@ func TestPodSecurity(t *testing.T) {
 		}},
 	} {
 		tt.run(t, kspec.CheckPodSecurity, namespaces("kube-system"))
+	}
+}
+
+// Labels mean what the API server says that they mean.
+func TestPodSecurityAgreesWithTheAPIServer(t *testing.T) {
+	const prefix = "pod-security.kubernetes.io/"
+	levels := []string{"", "privileged", "baseline", "restricted"}
+	versions := []string{"", "latest", "v1.30"}
+	var cases []map[string]string
+	for _, enforce := range levels {
+		for _, warn := range levels {
+			for _, pin := range versions {
+				for _, warnPin := range versions {
+					labels := map[string]string{prefix + "enforce": enforce, prefix + "warn": warn, prefix + "enforce-version": pin, prefix + "warn-version": warnPin}
+					maps.DeleteFunc(labels, func(_, value string) bool { return value == "" })
+					cases = append(cases, labels)
+				}
+			}
+		}
+	}
+	for _, want := range []psa.Level{psa.LevelBaseline, psa.LevelRestricted} {
+		for _, version := range []string{"", "latest", "v1.30"} {
+			spec := fmt.Sprintf("{podSecurity: {enforce: %s, warn: %s%s}}", want, want, map[bool]string{true: ", version: " + version}[version != ""])
+			for _, labels := range cases {
+				asked, errs := psa.PolicyToEvaluate(labels, psa.Policy{
+					Enforce: psa.LevelVersion{Level: psa.LevelPrivileged, Version: psa.LatestVersion()},
+					Audit:   psa.LevelVersion{Level: psa.LevelPrivileged, Version: psa.LatestVersion()},
+					Warn:    psa.LevelVersion{Level: psa.LevelPrivileged, Version: psa.LatestVersion()},
+				})
+				if len(errs) > 0 {
+					t.Fatal(errs)
+				}
+				holds := func(is psa.LevelVersion) bool {
+					return psa.CompareLevels(is.Level, want) >= 0 && (version == "" || is.Version.String() == version)
+				}
+				m := cluster(t, "{apiVersion: v1, kind: Namespace, metadata: {name: web}}")
+				m.objects[0].SetLabels(labels)
+				found := map[any]bool{}
+				for _, f := range look(t, m, spec).Findings {
+					found[f.Evidence["mode"]] = true
+				}
+				if found["enforce"] == holds(asked.Enforce) || found["warn"] == holds(asked.Warn) {
+					t.Fatalf("%s of %v: found %v, the API server takes them for %s", spec, labels, found, asked.String())
+				}
+			}
+		}
 	}
 }
 

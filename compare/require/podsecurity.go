@@ -74,8 +74,9 @@ func podSecurity(rules kspec.PodSecurityRules, ns *namespace) []kspec.Finding {
 	return found
 }
 
-// levelOf returns the level that the API server takes the labels for. Warnings
-// follow what is enforced, unless a label says otherwise.
+// levelOf returns the level that the labels ask for. Warnings follow what is
+// enforced, unless a label says otherwise. What is no level asks for nothing,
+// though the API server enforces the strictest then: nobody meant that.
 func levelOf(ns *namespace, mode string) kspec.PodSecurityLevel {
 	text, ok := ns.labels[levelLabel+mode]
 	enforced := kspec.PodSecurityLevel(ns.labels[levelLabel+"enforce"])

@@ -267,7 +267,7 @@ func (a *access) judge() {
 		default:
 			a.judgeRole(r)
 		}
-		if !r.isBuiltin() && len(r.bindings) > 0 {
+		if len(r.bindings) > 0 {
 			for _, i := range r.minimum {
 				a.granted[i] = true
 			}
@@ -276,7 +276,7 @@ func (a *access) judge() {
 	for i, rule := range a.rules.Minimum {
 		if !a.granted[i] {
 			a.found(kspec.CheckRBAC, kspec.Finding{
-				Severity: kspec.Medium, Message: "nobody is granted " + ruleText(rule) + " by a role that does not come with Kubernetes",
+				Severity: kspec.Medium, Message: "nobody but Kubernetes itself is granted " + ruleText(rule),
 				Hint: "declare a role that grants it, and a binding", Evidence: map[string]any{"rule": ruleEvidence(rule)},
 			})
 		}

@@ -135,10 +135,12 @@ func (p *problem) finding() kspec.Finding {
 	f := kspec.Finding{
 		Severity: p.severity, Object: p.workload, Labels: p.labels, Message: p.what, Hint: p.hint, Evidence: evidence,
 	}
-	if !slices.Equal(places, []string{""}) {
-		f.Message += ": " + inWords(places)
-		evidence["places"] = places
+	if slices.Equal(places, []string{""}) { // the Pod as a whole
+		evidence["found"] = p.where[""]
+		return f
 	}
+	f.Message += ": " + inWords(places)
+	evidence["places"] = places
 	if found := maps.Clone(p.where); slices.ContainsFunc(slices.Collect(maps.Values(found)), func(v any) bool { return v != nil }) {
 		evidence["found"] = found
 	}

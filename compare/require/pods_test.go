@@ -127,6 +127,24 @@ func TestReplicasAreOneFinding(t *testing.T) {
 	}
 }
 
+// Programs find in the evidence what is asked, where it is wrong, and what is
+// there instead.
+func TestEvidenceOfFields(t *testing.T) {
+	m := cluster(t, namespaces("web"), pod("hostNetwork: true, containers: [{name: a, image: a, securityContext: {runAsUser: 0}}, {name: b, image: a}]"))
+	rep := look(t, m, `{workloads: {containers: {forbidden: [{key: hostNetwork}], required: [{key: securityContext.runAsUser, value: '7'}]}}}`)
+	var got []map[string]any
+	for _, f := range rep.Findings {
+		got = append(got, f.Evidence)
+	}
+	want := []map[string]any{
+		{"key": "hostNetwork", "found": true},
+		{"key": "securityContext.runAsUser", "places": []string{"container a", "container b"}, "found": map[string]any{"container a": int64(0), "container b": nil}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // What is waived of one replica is not waived of the others.
 func TestLabelsOfAWorkloadAreThoseOfAllItsPods(t *testing.T) {
 	var objects []string

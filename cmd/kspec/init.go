@@ -101,7 +101,7 @@ func (f *initFlags) run(ctx context.Context, a *app, name string) error {
 	}
 	facts, err := surveyCluster(ctx, c)
 	if err != nil {
-		return kspec.WithHint(err, cmp.Or(kspec.HintOf(err), "use an account that may read the cluster, as deploy/access grants it, or ask none by --no-cluster"))
+		return err
 	}
 	spec, err := firstSpec(ctx, name, f.template, facts)
 	if err != nil {

@@ -190,7 +190,7 @@ func TestSARIFSuppressesWhatIsWaivedAndNotWhatIsANotice(t *testing.T) {
 		kspec.Finding{Object: deployment("b"), Verdict: kspec.Violation, WaivedBy: &exemption, Notice: true},
 	)
 	got := run(t, rep).Results
-	if s := got[0].Suppressions; len(s) != 1 || *s[0].Justification != "waived by the exemption migration" || *s[0].Status != "accepted" {
+	if s := got[0].Suppressions; len(s) != 1 || *s[0].Justification != "waived by migration" || *s[0].Status != "accepted" {
 		t.Errorf("waived: %+v", s)
 	}
 	if len(got[1].Suppressions) != 0 || got[1].Kind != "informational" || got[1].Level != "none" {
@@ -353,5 +353,17 @@ func TestPolicyReportsTellWhatIsFailedSkippedWarnedAndNotKnown(t *testing.T) {
 	skipped := d.Results[2].Properties
 	if skipped["waivedBy"] != "migration" || skipped["moreFields"] != "8" || len(skipped["field32"]) > 2_100 || skipped["field33"] != "" {
 		t.Errorf("%d properties, %s more fields, waived by %s", len(skipped), skipped["moreFields"], skipped["waivedBy"])
+	}
+}
+
+// An exemption that ends soon is nothing wrong, and nothing waived.
+func TestANoticeIsNotCalledWaived(t *testing.T) {
+	exemption := "migration"
+	rep := inSync().With(kspec.Finding{Verdict: kspec.Violation, Severity: kspec.Low, Message: "ends soon", WaivedBy: &exemption, Notice: true})
+	for _, format := range []string{"text", "markdown", "junit", "oscal"} {
+		text := write(t, format, report.Options{}, rep)
+		if strings.Contains(text, "waived by") || !strings.Contains(text, "notice") {
+			t.Errorf("%s tells of a notice: %s", format, text)
+		}
 	}
 }

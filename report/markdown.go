@@ -87,7 +87,10 @@ func (l *listing) end() {
 // markdownFinding returns one row for each field, or one for the finding.
 func markdownFinding(f kspec.Finding, rep kspec.Report, o Options) [][]string {
 	severity := string(f.Severity)
-	if f.WaivedBy != nil {
+	switch {
+	case f.Notice:
+		severity = "notice"
+	case f.WaivedBy != nil:
 		severity = "waived by " + code(*f.WaivedBy)
 	}
 	object := code(f.Object.String())

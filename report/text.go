@@ -105,15 +105,13 @@ func (p *painter) object(findings []kspec.Finding) {
 }
 
 func (p *painter) finding(f kspec.Finding) {
-	waived := ""
-	if f.WaivedBy != nil {
-		waived = " (waived by " + clean(*f.WaivedBy) + ")"
+	aside := ""
+	for _, s := range []string{standing(f, p.now), waived(f)} {
+		if s != "" {
+			aside += " (" + s + ")"
+		}
 	}
-	stands := standing(f, p.now)
-	if stands != "" {
-		stands = " (" + stands + ")"
-	}
-	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, stands+waived))
+	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, aside))
 	if by := deleted(f, p.now); by != "" {
 		p.line(6, p.paint(dim, by))
 	}

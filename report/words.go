@@ -175,9 +175,9 @@ func waived(f kspec.Finding) string {
 	case f.WaivedBy == nil:
 		return ""
 	case f.Notice:
-		return "a notice: nothing is wrong yet"
+		return "a notice, nothing is wrong yet"
 	default:
-		return "waived by the exemption " + clean(*f.WaivedBy)
+		return "waived by " + clean(*f.WaivedBy)
 	}
 }
 

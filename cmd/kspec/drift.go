@@ -82,7 +82,7 @@ func verdictOf(rep kspec.Report) error {
 }
 
 func (a *app) printReports(format string, reports []kspec.Report) error {
-	return report.Write(a.out, format, reports, report.Options{Color: a.colour(), Now: time.Now()})
+	return report.Write(a.out, format, reports, a.options())
 }
 
 func newRemediateCommand(a *app) *cobra.Command {

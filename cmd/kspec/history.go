@@ -104,10 +104,10 @@ func tellHistory(ctx context.Context, a *app, flags historyFlags) error {
 		return err
 	}
 	defer func() { _ = st.Close() }() // it was only read
-	now := time.Now()
-	episodes, err := st.Episodes(ctx, flags.filter(now))
+	o := a.options()
+	episodes, err := st.Episodes(ctx, flags.filter(o.Now))
 	if err != nil {
 		return err
 	}
-	return report.WriteHistory(a.out, flags.output, episodes, report.Options{Color: a.colour(), Now: now})
+	return report.WriteHistory(a.out, flags.output, episodes, o)
 }

@@ -9,11 +9,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/cloudcwfranck/kspec"
+	"github.com/cloudcwfranck/kspec/report"
 )
 
 // The exit codes of every verb, as of kubectl diff and flux diff.
@@ -126,6 +128,15 @@ func (a *app) colour() bool {
 	}
 	f, ok := a.out.(*os.File)
 	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// options say how reports are written for whoever reads the output.
+func (a *app) options() report.Options {
+	o := report.Options{Color: a.colour(), Now: time.Now()}
+	if f, ok := a.out.(*os.File); ok {
+		o.Width, _, _ = term.GetSize(int(f.Fd())) // 0 for what is no terminal
+	}
+	return o
 }
 
 // group returns a command that only holds others.

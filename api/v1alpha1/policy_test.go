@@ -175,6 +175,10 @@ func TestResolveGivesASpecTheTemplatesOfItsBases(t *testing.T) {
 				{Layer: "base", Template: "security-baseline", Parameters: []string{"allowPrivilegeEscalation"}},
 				{Layer: "prod", Template: "security-baseline", Parameters: []string{"runAsNonRoot"}},
 			},
+			Inherited: []kspec.TemplateUse{{
+				Name: "security-baseline", Parameters: map[string]any{"runAsNonRoot": false, "allowPrivilegeEscalation": true},
+				Origins: []kspec.Origin{{Layer: "base", Template: "security-baseline", Parameters: []string{"allowPrivilegeEscalation", "runAsNonRoot"}}},
+			}},
 		},
 		{Name: "compliance-strict", Origins: []kspec.Origin{{Layer: "compliance-strict", Template: "compliance-strict"}}},
 		{Name: "quota", Origins: []kspec.Origin{{Layer: "quota", Template: "quota"}}},

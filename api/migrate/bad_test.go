@@ -221,7 +221,16 @@ func FuzzFile(f *testing.F) {
 	for _, name := range []string{"file", "crd", "targets", "alerts", "mixed"} {
 		f.Add(old(f, name))
 	}
-	f.Add([]byte(head + "spec: {a: &a [*a]}"))
+	for _, spec := range []string{
+		"spec: {a: &a [*a]}",
+		"spec:\n  # above\n  webhooks: # beside\n    enabled: true # inner\n  network: {} # other\n",
+		"spec:\n  policyExemptions:\n  - name: x # why\n    namespaces: [a]\n  - {name: y, resources: [{}]}\n",
+		"spec:\r\n  workloads:\r\n    resources: {a: 1} # one\r\n    containers: {required: [{key: hostPID, exists: true}]}\r\n",
+		"spec: {webhooks: {enabled: true, # within\n  }, compliance: {frameworks: [a]}}\n",
+		"status:\n  a: 'x # y'\nspec:\n  enforcement:\n    autoRemediate: |\n      a # b\n\n    mode: audit\n",
+	} {
+		f.Add([]byte(head + spec))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := migrate.File("f.yaml", data)
 		if r.Changed != (string(r.Text) != string(data)) {
@@ -229,6 +238,12 @@ func FuzzFile(f *testing.F) {
 		}
 		for _, comment := range lost(data, r) {
 			t.Errorf("the comment %q was lost", comment)
+		}
+		_, errs := v1alpha1.Decode("f.yaml", r.Text)
+		for _, err := range errs {
+			if len(r.Errs) == 0 && strings.Contains(err.Error(), "is of kspec v0.3") {
+				t.Errorf("it was left out, and nobody was told: %v", err)
+			}
 		}
 		again := migrate.File("f.yaml", r.Text)
 		if again.Changed {

@@ -100,7 +100,8 @@ type FieldDemand struct {
 	// container without a field that its pod has, too, has the pod's.
 	// +kubebuilder:validation:MinLength=1
 	Key string `json:"key"`
-	// value is what the field is, or one item of it when it is a list.
+	// value is what the field is, or one item of it when it is a list. Where
+	// nobody sets the field, its default counts.
 	// +optional
 	Value *string `json:"value,omitempty"`
 	// exists says whether the field is there.
@@ -122,8 +123,11 @@ type RBAC struct {
 // AccessRule is some verbs on one resource. A role that grants * grants all of
 // them; * in a rule here stands for * in a role.
 type AccessRule struct {
-	// apiGroup is "" for the core group.
+	// apiGroup is "" for the core group. Of a forbidden rule * is any group,
+	// unless the resource is * as well.
 	APIGroup string `json:"apiGroup"`
+	// resource may be a subresource, such as pods/exec. Of a forbidden rule
+	// pods/* is each one of pods, and */scale that of each resource.
 	// +kubebuilder:validation:MinLength=1
 	Resource string `json:"resource"`
 	// +kubebuilder:validation:MinItems=1
@@ -140,7 +144,8 @@ type Admission struct {
 
 // AdmissionDemand counts objects of one type by their names.
 type AdmissionDemand struct {
-	// type is the kind; an admission policy counts when it has a binding.
+	// type is the kind; an admission policy counts when it has a binding, and a
+	// configuration when it has a webhook.
 	// +kubebuilder:validation:Enum=ValidatingWebhookConfiguration;MutatingWebhookConfiguration;ValidatingAdmissionPolicy;MutatingAdmissionPolicy
 	Type string `json:"type"`
 	// namePattern is a regular expression that matches part of the name.

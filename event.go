@@ -141,10 +141,8 @@ func Events(t Target, rep Report, out Outcome) []Event {
 			events = append(events, blank.resolved(typ))
 		}
 	}
-	for _, f := range rep.Findings {
-		if f.Notice {
-			events = append(events, blank.ending(f))
-		}
+	if ending := rep.notices(); len(ending) > 0 {
+		events = append(events, blank.ending(ending))
 	}
 	for _, o := range append([]Outcome{out}, out.Others...) {
 		if e, ok := blank.happened(o); ok {
@@ -170,12 +168,15 @@ func (e Event) resolved(typ EventType) Event {
 	return e
 }
 
-// ending returns e as the event that an exemption is nearer to its end than
-// when that was told last.
-func (e Event) ending(f Finding) Event {
-	e.Type, e.Status, e.Level = ExemptionEnding, Firing, Warning
-	e.Title, e.Description = fmt.Sprintf("%s: exemption %s ends soon", e.Target, *f.WaivedBy), f.Message+"\n"
-	e.Findings, e.Fingerprint, e.Link = []Finding{f}, f.Fingerprint, ""
+// ending returns e as the event that exemptions are near their end. It is
+// another one when one of them comes nearer.
+func (e Event) ending(found []Finding) Event {
+	e.Type, e.Status, e.Level, e.Link = ExemptionEnding, Firing, Warning, ""
+	e.Title = fmt.Sprintf("%s: %d exemptions end soon", e.Target, len(found))
+	if len(found) == 1 {
+		e.Title = fmt.Sprintf("%s: exemption %s ends soon", e.Target, *found[0].WaivedBy)
+	}
+	e.Findings, e.Fingerprint, e.Description = found, DriftFingerprint(found), describe(found)
 	return e
 }
 

@@ -130,30 +130,33 @@ func TestEventsOfARemediation(t *testing.T) {
 	}
 }
 
-func TestAnExemptionThatEndsSoonIsToldOnceForEachWarning(t *testing.T) {
+func TestExemptionsThatEndSoonAreToldAnewWhenTheyComeNearer(t *testing.T) {
 	name, other := "legacy", "vendor"
 	ending := func(message string, waivedBy *string, notice bool) kspec.Finding {
 		return kspec.Finding{Type: kspec.TypeCompliance, Verdict: kspec.Violation, Severity: kspec.Low, Message: message, WaivedBy: waivedBy, Notice: notice}.Fingerprinted()
 	}
-	rep := kspec.Report{Unknown: []kspec.Unknown{{}}}.With(
-		ending("a: in less than 7 days", &name, true), ending("b: in less than a day", &other, true), ending("c is waived", &name, false))
-	var events []kspec.Event
-	for _, e := range kspec.Events(kspec.Target{Name: "prod"}, rep, kspec.Outcome{}) {
-		if !e.Type.Once() || e.Type != kspec.ExemptionEnding {
-			t.Errorf("%s is told of", e.Type)
+	told := func(findings ...kspec.Finding) kspec.Event {
+		t.Helper()
+		rep := kspec.Report{Unknown: []kspec.Unknown{{}}}.With(findings...)
+		events := kspec.Events(kspec.Target{Name: "prod"}, rep, kspec.Outcome{URL: "https://forge/7"})
+		if got := strings.Join(summary(events), "\n"); got != "ExemptionEnding firing warning" || !events[0].Type.Once() || events[0].Link != "" {
+			t.Fatalf("got %q", got)
 		}
-		events = append(events, e)
+		return events[0]
 	}
-	want := "ExemptionEnding firing warning\nExemptionEnding firing warning"
-	if got := strings.Join(summary(events), "\n"); got != want {
-		t.Fatalf("got %q", got)
+	soon := ending("a: in less than 7 days", &name, true)
+	one := told(soon, ending("c is waived", &name, false))
+	if one.Title != "prod: exemption legacy ends soon" || !strings.Contains(one.Description, "a: in less than 7 days\n") || strings.Contains(one.Description, "waived") {
+		t.Errorf("%+v", one)
 	}
-	if events[0].Title != "prod: exemption legacy ends soon" || events[0].Description != "a: in less than 7 days\n" || events[0].Fingerprint == events[1].Fingerprint {
-		t.Errorf("%+v", events[0])
+	if again := told(soon); again.Fingerprint != one.Fingerprint {
+		t.Error("the same is news")
 	}
-	later := kspec.Events(kspec.Target{Name: "prod"}, kspec.Report{}.With(ending("a: in less than a day", &name, true)), kspec.Outcome{})
-	if last := later[len(later)-1]; last.Fingerprint == events[0].Fingerprint {
+	if nearer := told(ending("a: in less than a day", &name, true)); nearer.Fingerprint == one.Fingerprint {
 		t.Error("the next warning is no news")
+	}
+	if two := told(soon, ending("b: in less than 14 days", &other, true)); two.Fingerprint == one.Fingerprint || two.Title != "prod: 2 exemptions end soon" {
+		t.Errorf("with another one: %+v", two)
 	}
 }
 

@@ -99,6 +99,11 @@ func (r Report) Open() []Finding {
 	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.WaivedBy != nil })
 }
 
+// notices returns the findings that nothing is wrong about yet.
+func (r Report) notices() []Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return !f.Notice })
+}
+
 // Worst returns the gravest severity among the open findings, or "".
 func (r Report) Worst() Severity {
 	var worst Severity

@@ -232,11 +232,13 @@ func TestWhatHappensOnceIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	d := w.dispatcher(v1alpha1.AlertConfigSpec{Webhooks: []v1alpha1.Webhook{w.webhook("a")}, DefaultNotifiers: []string{"a"}})
 	took := w.took()
-	opened := func(fp string) kspec.Event { return event(kspec.RemediationOpened, kspec.Firing, fp) }
-	mustNotify(t, d, opened("1"), opened("1"), opened("2"))
-	w.pass(24 * time.Hour)
-	mustNotify(t, d, opened("1"), opened("2"))
-	expect(t, "each once", took(), "a: RemediationOpened firing 1", "a: RemediationOpened firing 2")
+	for _, typ := range []kspec.EventType{kspec.RemediationOpened, kspec.ExemptionEnding} {
+		happened := func(fp string) kspec.Event { return event(typ, kspec.Firing, fp) }
+		mustNotify(t, d, happened("1"), happened("1"), happened("2"))
+		w.pass(24 * time.Hour)
+		mustNotify(t, d, happened("1"), happened("2"))
+		expect(t, "each once", took(), fmt.Sprintf("a: %s firing 1", typ), fmt.Sprintf("a: %s firing 2", typ))
+	}
 }
 
 func TestWhatWasNotTakenIsTriedAtTheNextLook(t *testing.T) {

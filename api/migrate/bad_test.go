@@ -35,6 +35,7 @@ func TestWhatCannotBeRewrittenStaysAndIsTold(t *testing.T) {
 		{"unknown kind", strings.Replace(head, "ClusterSpecification", "ClusterSpecifikation", 1), "f.yaml:4: kind: kspec v0.3 had no such kind"},
 		{"list", "kind: List\nitems:\n- apiVersion: kspec.io/v1alpha1\n  kind: AlertConfig", "in a list are not read"},
 		{"list of the file's kind", "- apiVersion: kspec.dev/v1\n  kind: ClusterSpecification", "in a list are not read"},
+		{"another version", strings.Replace(head, "kspec.dev/v1", "kspec.dev/v2", 1) + "spec: {}", `f.yaml:3: apiVersion: "kspec.dev/v2" is unknown: kspec v0.3 had kspec.dev/v1`},
 		{"tag of the whole", "!!map\n" + head + "spec: {}", "f.yaml:3: the tag !!map is not read"},
 		{"anchor of the whole", "&a\n" + head + "spec: {}", "f.yaml:3: anchors and aliases are not rewritten"},
 		{"two without a separator", head + "spec: {}\n...\n# more\n" + head, "f.yaml:"},

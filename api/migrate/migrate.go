@@ -111,6 +111,11 @@ func (r *Result) chunk(file string, line int, text string) string {
 		_, errs := v1alpha1.Decode(file, at(line, text))
 		r.Errs = append(r.Errs, errs...)
 		return text
+	case strings.HasPrefix(d.apiVersion, "kspec.dev/") && d.apiVersion != oldFile:
+		r.Errs = append(r.Errs, &v1alpha1.FieldError{
+			File: file, Line: d.line(path{"apiVersion"}), Path: "apiVersion", Msg: fmt.Sprintf("%q is unknown: kspec v0.3 had %s", d.apiVersion, oldFile),
+		})
+		return text
 	case d.apiVersion != oldFile && d.apiVersion != crd:
 		return text
 	case d.apiVersion == crd && (d.kind == "ComplianceReport" || d.kind == "DriftReport"):

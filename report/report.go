@@ -91,3 +91,16 @@ func Write(w io.Writer, name string, reports []kspec.Report, o Options) error {
 	return kspec.WithHint(fmt.Errorf("write report: unknown format %q", name),
 		"use one of "+strings.Join(Formats(), ", "))
 }
+
+// Marshal writes v, which has JSON tags, as "json" or "yaml" the way reports
+// are: indented, and without characters that a terminal would obey.
+func Marshal(format string, v any) ([]byte, error) {
+	switch format {
+	case "json":
+		return marshal(v)
+	case "yaml":
+		return marshalYAML(v)
+	default:
+		return nil, fmt.Errorf("no document can be written as %q", format)
+	}
+}

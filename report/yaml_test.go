@@ -71,3 +71,17 @@ func TestNothingForMachinesHoldsWhatCannotBeSeen(t *testing.T) {
 		}
 	}
 }
+
+func TestMarshalWritesOtherDocumentsAsReportsAre(t *testing.T) {
+	doc := struct {
+		Why string `json:"why"`
+	}{"a\u202eb"}
+	for format, want := range map[string]string{"json": "{\n  \"why\": \"a\\u202eb\"\n}\n", "yaml": "why: \"a\\u202eb\"\n"} {
+		if got, err := report.Marshal(format, doc); err != nil || string(got) != want {
+			t.Errorf("%s: %q and error %v, want %q", format, got, err, want)
+		}
+	}
+	if _, err := report.Marshal("text", doc); err == nil {
+		t.Error("no error for text")
+	}
+}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/cloudcwfranck/kspec"
 	"github.com/cloudcwfranck/kspec/report"
@@ -191,14 +188,11 @@ func (a *app) printOutcomes(format string, docs []outcomeDoc) error {
 			Items []outcomeDoc `json:"items"`
 		}{docs}
 	}
-	text, err := json.MarshalIndent(doc, "", "  ")
-	if err == nil && format == "yaml" {
-		text, err = yaml.JSONToYAML(text)
-	}
+	text, err := report.Marshal(format, doc)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "%s\n", bytes.TrimSuffix(text, []byte("\n")))
+	_, err = a.out.Write(text)
 	return err
 }
 

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
-	"sigs.k8s.io/yaml"
+	"github.com/cloudcwfranck/kspec/report"
 )
 
 // printTable writes rows for a person, or as a list for programs. Row returns
@@ -22,21 +21,15 @@ func printTable[T any](a *app, format string, rows []T, head string, row func(T)
 	if rows == nil {
 		rows = []T{}
 	}
-	text, err := json.MarshalIndent(struct {
-		Items []T `json:"items"`
-	}{rows}, "", "  ")
-	switch {
-	case err != nil:
-		return err
-	case format == "yaml":
-		if text, err = yaml.JSONToYAML(text); err != nil {
-			return err
-		}
-		_, err = a.out.Write(text)
-	case format == "json":
-		_, err = fmt.Fprintf(a.out, "%s\n", text)
-	default:
-		err = fmt.Errorf("unknown output %q: want text, json, yaml", format)
+	if format != "json" && format != "yaml" {
+		return fmt.Errorf("unknown output %q: want text, json, yaml", format)
 	}
+	text, err := report.Marshal(format, struct {
+		Items []T `json:"items"`
+	}{rows})
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(text)
 	return err
 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -113,7 +114,7 @@ func (t template) ruleError(rule int, field string, err error) error {
 
 // rules makes the policies of the rules of all templates that the target uses.
 // Rules of one name are one rule; what the target says itself is last.
-func (j *job) rules(demands []demand) ([]policy, error) {
+func (j *job) rules(ctx context.Context, demands []demand) ([]policy, error) {
 	ours := func(d demand) int {
 		if d.layer() == j.target.Name {
 			return 1
@@ -131,8 +132,13 @@ func (j *job) rules(demands []demand) ([]policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, j.timeout, gaveUpError{fmt.Sprintf("the rules take longer than %s to compile", j.timeout)})
+	defer cancel()
 	var policies []policy
 	for _, r := range merged {
+		if ctx.Err() != nil {
+			return nil, placed(r, fmt.Errorf("template %q: rule %q: %w", r.Source.Template, r.Name, context.Cause(ctx)))
+		}
 		made, err := j.rule(r, of)
 		if err != nil {
 			return nil, placed(r, fmt.Errorf("template %q: rule %q: %w", r.Source.Template, r.Name, err))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -487,5 +488,22 @@ func TestSuitesNameWhatIsWrongWithThem(t *testing.T) {
 		if _, err := suite(c.files); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// A template may hold CEL that takes seconds to compile, and as many rules as it
+// likes.
+func TestRulesThatTakeLongToCompileAreGivenUp(t *testing.T) {
+	compiled := 0
+	o := render.Options{Timeout: 20 * time.Millisecond, Check: func(*unstructured.Unstructured) []render.Mistake {
+		compiled++
+		time.Sleep(30 * time.Millisecond)
+		return nil
+	}}
+	files := tree(ruled("own", "{}", "  - {name: first, subjects: [core/configmaps], expression: 'true'}\n"+
+		"  - {name: second, subjects: [core/configmaps], expression: 'true'}\n  - {name: third, subjects: [core/configmaps], expression: 'true'}\n"))
+	want := doRender(t, o, using("own", nil), files)
+	if compiled != 1 || !strings.Contains(reasons(want), `templates/own/template.yaml:8: template "own": rule "second": the rules take longer than 20ms to compile`) {
+		t.Errorf("%d compiled: %s", compiled, reasons(want))
 	}
 }

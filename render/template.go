@@ -181,7 +181,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 	}
 	slices.Sort(j.assumed)
 	if len(demands) == len(j.target.Templates) { // or a rule may build on one that is missing
-		policies, err := j.rules(demands)
+		policies, err := j.rules(ctx, demands)
 		if err != nil {
 			j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
 			broken = true

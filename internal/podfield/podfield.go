@@ -24,24 +24,34 @@ type Path struct {
 	// InContainer and InPod say who has the field. A container without it has
 	// the pod's, where both do.
 	InContainer, InPod bool
-	names              []string
+	container, pod     way
 	// field is the type of the field.
 	field reflect.Type
+}
+
+// way leads from a struct to a field inside of it.
+type way struct {
+	// steps are the places of fields, as reflect counts them.
+	steps [][]int
+	// key is of the map that the last step leads to, if it is one.
+	key string
+	// to is the type of what stands there.
+	to reflect.Type
 }
 
 // Parse returns the field that a key names. It refuses what neither a container
 // nor a pod has, and what leads into a list of objects, of which nobody could
 // say which is meant.
 func Parse(key string) (Path, error) {
-	p := Path{Key: key, names: strings.Split(key, ".")}
-	container, notContainer := check(reflect.TypeFor[corev1.Container](), p.names)
-	pod, notPod := check(reflect.TypeFor[corev1.PodSpec](), p.names)
-	p.InContainer, p.InPod, p.field = notContainer == nil, notPod == nil, container
+	names := strings.Split(key, ".")
+	container, notContainer := find(reflect.TypeFor[corev1.Container](), names)
+	pod, notPod := find(reflect.TypeFor[corev1.PodSpec](), names)
+	p := Path{Key: key, InContainer: notContainer == nil, InPod: notPod == nil, container: container, pod: pod, field: container.to}
 	switch {
 	case notContainer == nil:
 		return p, nil
 	case notPod == nil:
-		p.field = pod
+		p.field = pod.to
 		return p, nil
 	case notPod.at > notContainer.at:
 		return Path{}, notPod
@@ -55,18 +65,21 @@ func Parse(key string) (Path, error) {
 // [resource.Quantity]; an unset pointer, and what is empty, is not set.
 func (p Path) Of(container *corev1.Container, pod *corev1.PodSpec) (value any, set bool) {
 	if p.InContainer && container != nil {
-		if value, set = find(reflect.ValueOf(container), p.names); set {
+		if value, set = p.container.follow(reflect.ValueOf(container)); set {
 			return value, true
 		}
 	}
 	if p.InPod {
-		return find(reflect.ValueOf(pod), p.names)
+		return p.pod.follow(reflect.ValueOf(pod))
 	}
 	return nil, false
 }
 
 // First returns the first name of the path.
-func (p Path) First() string { return p.names[0] }
+func (p Path) First() string {
+	first, _, _ := strings.Cut(p.Key, ".")
+	return first
+}
 
 // Near lists the fields that stand where the key goes wrong, sorted, each with
 // the path before it.
@@ -75,7 +88,7 @@ func Near(key string) []string {
 	all := map[string]bool{}
 	deepest := 0
 	for _, t := range []reflect.Type{reflect.TypeFor[corev1.Container](), reflect.TypeFor[corev1.PodSpec]()} {
-		at, depth := follow(t, parts)
+		at, depth := reach(t, parts)
 		if depth > deepest {
 			deepest, all = depth, map[string]bool{}
 		}
@@ -89,9 +102,9 @@ func Near(key string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// follow returns the last struct that the path reaches, and after how many
+// reach returns the last struct that the path reaches, and after how many
 // names.
-func follow(t reflect.Type, parts []string) (reflect.Type, int) {
+func reach(t reflect.Type, parts []string) (reflect.Type, int) {
 	for i, name := range parts {
 		t = bare(t)
 		if t.Kind() != reflect.Struct || t == quantity {
@@ -118,23 +131,24 @@ var (
 	resources = reflect.TypeFor[corev1.ResourceList]()
 )
 
-// check returns the type of the field at a path.
-func check(t reflect.Type, path []string) (reflect.Type, *fieldError) {
+// find returns the way to the field at a path.
+func find(t reflect.Type, path []string) (way, *fieldError) {
+	var w way
 	for i, name := range path {
 		t = bare(t)
-		fail := func(format string, args ...any) (reflect.Type, *fieldError) {
-			return nil, &fieldError{i, fmt.Sprintf("%q: ", strings.Join(path, ".")) + fmt.Sprintf(format, args...)}
+		fail := func(format string, args ...any) (way, *fieldError) {
+			return way{}, &fieldError{i, fmt.Sprintf("%q: ", strings.Join(path, ".")) + fmt.Sprintf(format, args...)}
 		}
 		switch {
 		case t.Kind() == reflect.Map:
-			rest := strings.Join(path[i:], ".")
-			if t == resources && !isResource(rest) {
-				return fail("%q is no resource such as cpu or memory", rest)
+			w.key, w.to = strings.Join(path[i:], "."), bare(t.Elem())
+			if t == resources && !isResource(w.key) {
+				return fail("%q is no resource such as cpu or memory", w.key)
 			}
-			if rest == "" {
+			if w.key == "" {
 				return fail("the key is empty")
 			}
-			return bare(t.Elem()), nil
+			return w, nil
 		case t.Kind() == reflect.Slice:
 			return fail("%s is a list: nothing in it can be named", strings.Join(path[:i], "."))
 		case t.Kind() != reflect.Struct || t == quantity:
@@ -144,9 +158,10 @@ func check(t reflect.Type, path []string) (reflect.Type, *fieldError) {
 		if !ok {
 			return fail("no container and no pod has such a field")
 		}
-		t = f.Type
+		t, w.steps = f.Type, append(w.steps, f.Index)
 	}
-	return bare(t), nil
+	w.to = bare(t)
+	return w, nil
 }
 
 func isResource(name string) bool {
@@ -182,18 +197,16 @@ func names(t reflect.Type) []string {
 	return all
 }
 
-// find returns what stands at a path that was checked.
-func find(v reflect.Value, path []string) (any, bool) {
-	for i, name := range path {
+// follow returns what stands at the end of the way, and whether that is set.
+func (w way) follow(v reflect.Value) (any, bool) {
+	for _, step := range w.steps {
 		if v = reflect.Indirect(v); !v.IsValid() {
 			return nil, false
 		}
-		if v.Kind() == reflect.Map {
-			v = v.MapIndex(reflect.ValueOf(strings.Join(path[i:], ".")).Convert(v.Type().Key()))
-			break
-		}
-		f, _ := field(v.Type(), name)
-		v = v.FieldByIndex(f.Index)
+		v = v.FieldByIndex(step)
+	}
+	if w.key != "" {
+		v = v.MapIndex(reflect.ValueOf(w.key).Convert(v.Type().Key()))
 	}
 	if !v.IsValid() || v.Kind() != reflect.Pointer && v.IsZero() && v.Type() != quantity {
 		return nil, false

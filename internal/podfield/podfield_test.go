@@ -13,7 +13,7 @@ import (
 	"github.com/cloudcwfranck/kspec/internal/podfield"
 )
 
-func parse(t *testing.T, key string) podfield.Path {
+func parse(t testing.TB, key string) podfield.Path {
 	t.Helper()
 	p, err := podfield.Parse(key)
 	if err != nil {

@@ -35,8 +35,8 @@ type Options struct {
 	Timeout time.Duration
 	// Limits bound what a repo can make kspec do.
 	Limits Limits
-	// CacheDir, when set, is a folder in which what Kustomize built outlives
-	// the process, within [Limits.CacheBytes]. It may be shared by processes of
+	// CacheDir, when set, is a folder in which what Kustomize built, Secrets of
+	// the repo as well, outlives the process, within [Limits.CacheBytes]. It may be shared by processes of
 	// one user. Builds are not kept when others may enter it, and Log is told.
 	CacheDir string
 	// Log is told what goes wrong with the cache; nobody when nil.

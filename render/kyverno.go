@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,7 +11,10 @@ import (
 
 // kyverno renders a ValidatingPolicy. It names every kind itself, so Kyverno
 // has nothing to generate.
-func (p *program) kyverno(mode kspec.Enforcement, selector map[string]any) []*unstructured.Unstructured {
+func (p *program) kyverno(mode kspec.Enforcement, selector map[string]any) ([]*unstructured.Unstructured, error) {
+	if p.authorized {
+		return nil, errors.New("a ValidatingPolicy of Kyverno knows no authorizer: set delivery.policies to vap")
+	}
 	actions := []any{"Audit", "Warn"}
 	if mode == kspec.Enforce {
 		actions = []any{"Deny"}
@@ -24,7 +28,7 @@ func (p *program) kyverno(mode kspec.Enforcement, selector map[string]any) []*un
 	if len(p.variables) > 0 {
 		spec["variables"] = p.variables
 	}
-	return []*unstructured.Unstructured{object("policies.kyverno.io/v1", "ValidatingPolicy", p.rule.Name, spec)}
+	return []*unstructured.Unstructured{object("policies.kyverno.io/v1", "ValidatingPolicy", p.rule.Name, spec)}, nil
 }
 
 // kyvernoLegacy renders a ClusterPolicy, which names kinds and not resources.

@@ -221,9 +221,10 @@ func originOfRule(r kspec.Rule, demands map[string]demand) string {
 type program struct {
 	rule      kspec.Rule
 	variables []any
-	// pods is true when the rule is about pods.
-	pods       bool
-	expression string
+	// pods is true when the rule is about pods, and authorized when it asks what
+	// the user may do.
+	pods, authorized bool
+	expression       string
 }
 
 // helper is a variable that rules about pods can use.
@@ -262,8 +263,8 @@ func (j *job) program(r kspec.Rule, d demand) (*program, error) {
 	case len(r.Subjects) == 0:
 		return nil, fmt.Errorf("no subjects: it builds on no rule of that name")
 	}
-	p := &program{rule: r, pods: slices.Contains(r.Subjects, "pods")}
 	e := readExpression(r.Expression)
+	p := &program{rule: r, pods: slices.Contains(r.Subjects, "pods"), authorized: e.uses("authorizer")}
 	parameters, err := parametersOf(e, d.values)
 	if err != nil {
 		return nil, err
@@ -400,7 +401,7 @@ func (p *program) objects(t kspec.Target) ([]*unstructured.Unstructured, error) 
 	}
 	switch t.Delivery.Policies {
 	case kspec.Kyverno:
-		return p.kyverno(t.Enforcement, selector), nil
+		return p.kyverno(t.Enforcement, selector)
 	case kspec.KyvernoLegacy:
 		return p.kyvernoLegacy(t.Enforcement, selector)
 	default:

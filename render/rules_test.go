@@ -347,6 +347,15 @@ func TestTheOtherEnginesSayTheSame(t *testing.T) {
 	if got := mustRender(t, target, services); len(got.Objects) != 1 {
 		t.Errorf("got %v", places(got))
 	}
+
+	asking := tree(ruled("own", "{}", "  - name: r\n    subjects: [pods]\n    expression: podSpec.?hostNetwork.orValue(false) == false || authorizer.group('').resource('nodes').check('get').allowed()\n"))
+	if got := doRender(t, compiled(), target, asking); len(got.Objects) > 0 || !strings.Contains(reasons(got), "knows no authorizer") {
+		t.Errorf("got %q and %d objects", reasons(got), len(got.Objects))
+	}
+	target.Delivery.Policies = kspec.VAP
+	if got := doRender(t, compiled(), target, asking); len(got.Objects) != 2 {
+		t.Errorf("got %q", reasons(got))
+	}
 }
 
 // Without a cluster, the same commit gives the same policies, and what was taken

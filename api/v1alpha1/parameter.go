@@ -47,7 +47,7 @@ func typed(typ string, given any) (any, error) {
 	if err := dec.Decode(&data); err != nil {
 		return nil, err
 	}
-	ok := false
+	var ok bool
 	switch typ {
 	case "string":
 		_, ok = data.(string)

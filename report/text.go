@@ -105,13 +105,7 @@ func (p *painter) object(findings []kspec.Finding) {
 }
 
 func (p *painter) finding(f kspec.Finding) {
-	aside := ""
-	for _, s := range []string{standing(f, p.now), waived(f)} {
-		if s != "" {
-			aside += " (" + s + ")"
-		}
-	}
-	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, aside))
+	p.line(4, string(f.Verdict), ": ", clean(headline(f)), p.paint(dim, aside(standing(f, p.now))+aside(waived(f))))
 	if by := deleted(f, p.now); by != "" {
 		p.line(6, p.paint(dim, by))
 	}
@@ -126,6 +120,13 @@ func (p *painter) finding(f kspec.Finding) {
 	if f.Hint != "" {
 		p.line(4, p.paint(cyan, "hint: "), clean(f.Hint))
 	}
+}
+
+func aside(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
 }
 
 // field writes one difference: on one line where it fits, else on a line for

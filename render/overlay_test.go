@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -675,9 +676,7 @@ func TestAHangIsOneFailedBuild(t *testing.T) {
 // side: each gives what it gives by itself.
 func TestBuildsSideBySideGiveWhatEachGivesAlone(t *testing.T) {
 	files := tree(poisonedTree)
-	for name, f := range many(300, true) {
-		files[name] = f
-	}
+	maps.Copy(files, many(300, true))
 	folders := []string{"clean", "poison", "apps"}
 	alone := map[string]string{}
 	show := func(dir string) string {

@@ -36,8 +36,9 @@ type Options struct {
 	// Limits bound what a repo can make kspec do.
 	Limits Limits
 	// CacheDir, when set, is a folder in which what Kustomize built, Secrets of
-	// the repo as well, outlives the process, within [Limits.CacheBytes]. It may be shared by processes of
-	// one user. Builds are not kept when others may enter it, and Log is told.
+	// the repo as well, outlives the process, within [Limits.CacheBytes]. It may
+	// be shared by processes of one user. Builds are not kept when others may
+	// enter it, and Log is told.
 	CacheDir string
 	// Log is told what goes wrong with the cache; nobody when nil.
 	Log *slog.Logger

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -172,8 +173,12 @@ func (s *scripts) live(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// served waits until the API server knows the kind of a definition.
+// served waits until the API server knows the kind of a definition, and says so
+// to whoever discovers.
 func (s *scripts) served(crd *unstructured.Unstructured) error {
+	var kind schema.GroupKind
+	kind.Group, _, _ = unstructured.NestedString(crd.Object, "spec", "group")
+	kind.Kind, _, _ = unstructured.NestedString(crd.Object, "spec", "names", "kind")
 	return wait.PollUntilContextTimeout(s.t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		if err := s.client.Get(ctx, client.ObjectKeyFromObject(crd), crd); err != nil {
 			return false, err
@@ -183,7 +188,11 @@ func (s *scripts) served(crd *unstructured.Unstructured) error {
 			m, _ := c.(map[string]any)
 			return m["type"] == "Established" && m["status"] == "True"
 		}
-		return slices.ContainsFunc(conditions, established), nil
+		if !slices.ContainsFunc(conditions, established) {
+			return false, nil
+		}
+		_, err := s.client.RESTMapper().RESTMapping(kind)
+		return err == nil, nil
 	})
 }
 

@@ -125,16 +125,40 @@ func (w *yamlWriter) scalar(token json.Token, indent int) {
 // textYAML writes a text on one line: bare, when readers of YAML 1.1 and 1.2
 // take it for the same text. What cannot be seen is spelled out.
 func textYAML(s string) string {
-	if plainYAML.MatchString(s) && !wordsYAML.MatchString(s) {
+	if bareYAML(s) && (len(s) > len("false") || !wordsYAML.MatchString(s)) {
 		return s
 	}
 	return strconv.Quote(s) // whose escapes all are YAML's
 }
 
-var (
-	plainYAML = regexp.MustCompile(`^[A-Za-z/]([\w/.,()@=+<>;'-]|[:#]\w|:/| [\w/.,()@=+<>;'-])*$`)
-	wordsYAML = regexp.MustCompile(`(?i)^(y|n|yes|no|on|off|true|false|null)$`)
-)
+// bareYAML reports whether s begins as a word or a path does, and holds no sign
+// where YAML gives it a meaning.
+func bareYAML(s string) bool {
+	if s == "" || s[0] != '/' && !letter(s[0]) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		next := byte(' ') // nor does it end with such a sign
+		if i+1 < len(s) {
+			next = s[i+1]
+		}
+		switch c := s[i]; {
+		case bareByte(c):
+		case strings.IndexByte(":# ", c) >= 0 && bareByte(next):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+func bareByte(c byte) bool {
+	return letter(c) || '0' <= c && c <= '9' || strings.IndexByte("_/.,()@=+<>;'-", c) >= 0
+}
+
+var wordsYAML = regexp.MustCompile(`(?i)^(y|n|yes|no|on|off|true|false|null)$`)
 
 // blockYAML writes a text of several lines as such, or returns "" for one that
 // it would not keep.

@@ -104,15 +104,32 @@ func (c *checker) object(n *yaml.Node, s *schema, path string, depth int) any {
 	return out
 }
 
-// missing says why there is no field that people of kspec v0.3 look for.
+// missing says why there is no field that people look for.
 func missing(path string) string {
+	last := path[strings.LastIndexByte(path, '.')+1:]
+	switch {
+	case last == "keyless" && strings.Contains(path, ".authorities["):
+		return ": signatures are verified by public keys only, give keys"
+	case last == "attestations" && strings.Contains(path, ".authorities["):
+		return ": kspec verifies signatures and no attestations"
+	}
 	switch path {
+	case "spec.remediation.schedule":
+		return ": pull requests are opened as soon as drift is confirmed, your forge says when they may be merged"
 	case "spec.webhooks":
 		return ": kspec has no webhook of its own, the API server enforces the policies that enforcement delivers"
 	case "spec.enforcement.autoRemediate":
 		return ": remediation.mode says what is done about drift"
 	case "spec.insecureSkipTLSVerify":
 		return ": the API server is always verified, give its authority as caData"
+	}
+	return ""
+}
+
+// missingValue says why a field has no value that people look for.
+func missingValue(path, value string) string {
+	if path == "spec.remediation.mode" && value == "apply" {
+		return ": kspec writes to Git and never to a cluster"
 	}
 	return ""
 }
@@ -188,7 +205,7 @@ func (c *checker) text(n *yaml.Node, s *schema, path string) any {
 	case !utf8.ValidString(v):
 		c.fail(n, path, "not UTF-8")
 	case len(s.Enum) > 0 && !slices.Contains(s.Enum, v):
-		c.fail(n, path, "%q is not one of %s%s", v, strings.Join(s.Enum, ", "), didYouMean(v, s.Enum))
+		c.fail(n, path, "%q is not one of %s%s", v, strings.Join(s.Enum, ", "), cmp.Or(missingValue(path, v), didYouMean(v, s.Enum)))
 	case len(v) < s.MinLength:
 		c.fail(n, path, "required, but empty")
 	case s.MaxLength != nil && len(v) > *s.MaxLength:

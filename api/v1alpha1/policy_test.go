@@ -95,6 +95,14 @@ func TestPolicyFieldsNameTheMistake(t *testing.T) {
 			`f.yaml:5: spec.webhooks: unknown field: kspec has no webhook of its own, the API server enforces the policies that enforcement delivers`,
 			`f.yaml:6: spec.enforcement.autoRemediate: unknown field: remediation.mode says what is done about drift`,
 		}},
+		{"what kspec does not do", "  remediation: {mode: apply, schedule: '* * * * *'}\n" +
+			"  workloads: {images: {signatures: [{match: [a/**], authorities: [{keyless: {}, attestations: [], keys: []}]}]}}\n", []string{
+			`f.yaml:5: spec.remediation.mode: "apply" is not one of pull-request, report: kspec writes to Git and never to a cluster`,
+			`f.yaml:5: spec.remediation.schedule: unknown field: pull requests are opened as soon as drift is confirmed, your forge says when they may be merged`,
+			`f.yaml:6: spec.workloads.images.signatures[0].authorities[0].attestations: unknown field: kspec verifies signatures and no attestations`,
+			`f.yaml:6: spec.workloads.images.signatures[0].authorities[0].keyless: unknown field: signatures are verified by public keys only, give keys`,
+			`f.yaml:6: spec.workloads.images.signatures[0].authorities[0].keys: want at least 1`,
+		}},
 		{"mistakes of every kind at once", "  interval: soon\n  kubernetes: {minVersion: latest, minVersoin: a}\n  network: {disallowedPorts: [0]}\n" +
 			exempt("namespaces: ['*']") + times("timezone: Mars/Phobos, schedul: x") + "  delivery: {engine: fluxcd}\n  manifests: [{path: ../a, ref: {name: a}}]\n", []string{
 			`f.yaml:5: spec.interval: duration "soon": want a number with a unit, such as 90s, 5m, 4h or 7d`,

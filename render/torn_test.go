@@ -94,6 +94,7 @@ func TestWhatChunksMustNotTear(t *testing.T) {
 			objects: all(other, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1}\n",
 				account, "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web}\nspec: {replicas: 1}\n"),
 		},
+		"one object that is there twice": {objects: all(web, other, account, other), whole: "two objects are"},
 		"what one patch is for": {
 			kustomization: "patches: [{path: ops.yaml}]",
 			ops:           all(strings.Replace(web, "{name: web}", "{name: web, labels: {a: b}}", 1), strings.Replace(pod, "{name: pod}", "{name: pod, labels: {a: b}}", 1)),

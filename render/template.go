@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -192,8 +193,9 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 		rendered = nil
 	}
 	j.rename(rendered)
+	rendered, repeated := distinct(rendered)
 	rendered = j.undeclared(rendered)
-	broken = broken || repeated(rendered)
+	broken = broken || repeated
 	files, err := j.deliver(rendered)
 	if err != nil {
 		j.fail(kspec.Source{File: j.target.Source.File, Line: j.target.Source.Line}, err)
@@ -205,17 +207,25 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 	return files
 }
 
-// repeated reports whether two policies are one object.
-func repeated(policies []policy) bool {
-	seen := map[kspec.ObjectID]bool{}
+// distinct returns the policies without those that repeat an earlier one word
+// for word, as templates do that label a namespace alike, and reports whether
+// two that are left are one object all the same.
+func distinct(policies []policy) (all []policy, repeated bool) {
+	seen := map[kspec.ObjectID]policy{}
 	for _, p := range policies {
 		id := kspec.Object{Unstructured: p.Unstructured}.ID()
-		if id.Version = ""; seen[id] {
-			return true
+		id.Version = ""
+		before, twice := seen[id]
+		switch {
+		case !twice:
+			seen[id] = p
+			all = append(all, p)
+		case !equality.Semantic.DeepEqual(before.Object, p.Object):
+			repeated = true
+			all = append(all, p)
 		}
-		seen[id] = true
 	}
-	return false
+	return all, repeated
 }
 
 // policy is one object of a template, with its parameters in place.

@@ -306,9 +306,9 @@ func TestModeAndScopeDecideWhatIsDelivered(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{
 		"kspec.io/owner":                           "prod",
 		"pod-security.kubernetes.io/audit":         "baseline",
-		"pod-security.kubernetes.io/audit-version": "v1.34",
+		"pod-security.kubernetes.io/audit-version": "v1.37",
 		"pod-security.kubernetes.io/warn":          "baseline",
-		"pod-security.kubernetes.io/warn-version":  "v1.34",
+		"pod-security.kubernetes.io/warn-version":  "v1.37",
 	}, labels); diff != "" {
 		t.Error(diff)
 	}
@@ -333,7 +333,7 @@ func TestModeAndScopeDecideWhatIsDelivered(t *testing.T) {
 	if namespace.GetAnnotations()["kustomize.toolkit.fluxcd.io/prune"] != "disabled" {
 		t.Error("Flux would delete the namespace with its file")
 	}
-	find(t, want, "NetworkPolicy", "kspec-prod-default-deny")
+	find(t, want, "NetworkPolicy", "kspec-prod-deny-all-but-dns")
 	binding := find(t, want, "ValidatingAdmissionPolicyBinding", "kspec-prod-privileged")
 	spec, _, _ := unstructured.NestedMap(binding.Object, "spec")
 	if diff := cmp.Diff(map[string]any{
@@ -428,6 +428,23 @@ func TestEveryObjectHasAFileOfItsOwn(t *testing.T) {
 	}
 	if got := mustRender(t, overlays("policies"), asTree(fstest.MapFS{}, want.Delivery)); len(got.Objects) != 6 {
 		t.Errorf("what is delivered has %d objects", len(got.Objects))
+	}
+}
+
+func TestTemplatesThatComeWithKspecGoTogether(t *testing.T) {
+	for _, names := range [][]string{
+		{"security-baseline", "pod-security-baseline", "compliance-strict", "network-isolation"},
+		{"pod-security-restricted", "compliance-strict", "network-isolation"},
+	} {
+		target := using(names[0], nil)
+		for _, name := range names[1:] {
+			target.Templates = append(target.Templates, kspec.TemplateUse{Name: name})
+		}
+		target.Scope.Include, target.Enforcement = []string{"shop"}, kspec.Enforce
+		want := mustRender(t, target, fstest.MapFS{})
+		find(t, want, "Namespace", "shop")
+		find(t, want, "NetworkPolicy", "kspec-prod-deny-all-but-dns")
+		find(t, want, "NetworkPolicy", "kspec-prod-default-deny")
 	}
 }
 
@@ -549,14 +566,14 @@ func TestAnOverlayThatDeclaresTheSameObjectMustSayAsMuch(t *testing.T) {
 	target.Scope.Include = []string{"shop"}
 	target.Delivery.Path = "policies"
 	target.Overlays = []kspec.Overlay{{Path: "infra", FieldManager: "kustomize-controller"}}
-	namespace := "-- infra/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n    pod-security.kubernetes.io/audit: baseline\n    pod-security.kubernetes.io/audit-version: v1.34\n"
+	namespace := "-- infra/ns.yaml --\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels:\n    pod-security.kubernetes.io/audit: baseline\n    pod-security.kubernetes.io/audit-version: v1.37\n"
 	want := doRender(t, render.Options{}, target, tree(namespace))
 	for _, part := range []string{"infra/ns.yaml:1: template security-baseline demands more of this object: add", "pod-security.kubernetes.io/warn: baseline"} {
 		if !strings.Contains(reasons(want), part) {
 			t.Errorf("got %q", reasons(want))
 		}
 	}
-	want = mustRender(t, target, tree(namespace+"    pod-security.kubernetes.io/warn: baseline\n    pod-security.kubernetes.io/warn-version: v1.34\n"))
+	want = mustRender(t, target, tree(namespace+"    pod-security.kubernetes.io/warn: baseline\n    pod-security.kubernetes.io/warn-version: v1.37\n"))
 	if got := find(t, want, "Namespace", "shop").Source; got.File != "infra/ns.yaml" || got.Template != "" {
 		t.Errorf("source %+v", got)
 	}

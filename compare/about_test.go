@@ -118,7 +118,7 @@ func TestServes(t *testing.T) {
 		{name: "a kind that is there", group: "apps", version: "v1", kind: "Deployment", want: true},
 		{name: "another version", group: "apps", version: "v1beta1", kind: "Deployment"},
 		{name: "another kind of a group that is there", group: "apps", version: "v1", kind: "ValidatingPolicy"},
-		{name: "a group that is not there", group: "policies.kyverno.io", version: "v1", kind: "ValidatingPolicy"},
+		{name: "a group that is not there", group: "nowhere.example.com", version: "v1", kind: "Nothing"},
 		{name: "a web server", group: "apps", version: "v1", kind: "Deployment", host: web.URL, err: "ask cluster it for Deployment of apps/v1: "},
 		{name: "nobody", group: "apps", version: "v1", kind: "Deployment", host: "http://127.0.0.1:1", err: "connection refused"},
 	} {

@@ -80,10 +80,12 @@ func NewCluster(cfg *rest.Config, name string) (*Cluster, error) {
 	if c.metadata, err = metadata.NewForConfigAndClient(cfg, http); err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
-	if c.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(cfg, http); err != nil {
+	bounded := *http // watches are not
+	bounded.Transport = bound{http.Transport}
+	if c.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(cfg, &bounded); err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
-	if c.mapper, err = apiutil.NewDynamicRESTMapper(cfg, http); err != nil {
+	if c.mapper, err = apiutil.NewDynamicRESTMapper(cfg, &bounded); err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", name, err)
 	}
 	return c, nil
@@ -127,6 +129,33 @@ func (f fence) RoundTrip(req *http.Request) (*http.Response, error) {
 	return f.next.RoundTrip(req)
 }
 
+// bound ends requests of which the answer takes longer than walkTimeout.
+type bound struct{ next http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), walkTimeout)
+	res, err := b.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	res.Body = ending{res.Body, cancel}
+	return res, nil
+}
+
+// ending is a body that calls end when it is closed.
+type ending struct {
+	io.ReadCloser
+	end func()
+}
+
+// Close implements [io.Closer].
+func (e ending) Close() error {
+	defer e.end()
+	return e.ReadCloser.Close()
+}
+
 // reach fails when the cluster does not answer or does not know kspec.
 func (c *Cluster) reach(ctx context.Context) error {
 	_, err := c.discovery.RESTClient().Get().AbsPath("/version").DoRaw(ctx)
@@ -161,6 +190,8 @@ func (c *Cluster) get(ctx context.Context, r endpoint, name string) (*unstructur
 
 // page returns up to limit objects from where token points to.
 func (c *Cluster) page(ctx context.Context, r endpoint, limit int64, token string) (*unstructured.UnstructuredList, error) {
+	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
+	defer cancel()
 	return c.at(r).List(ctx, metav1.ListOptions{Limit: limit, Continue: token})
 }
 

@@ -33,7 +33,8 @@ func (w *Walk) Requests() kspec.Requests {
 	return kspec.Requests{List: int(w.lists.Load()), Get: int(w.gets.Load())}
 }
 
-// walkTimeout bounds one request of a walk.
+// walkTimeout bounds one request of a walk, and what a look does not bound
+// itself.
 const walkTimeout = 30 * time.Second
 
 // Version is what the API server says of itself, such as "v1.34.1-gke.7". An

@@ -837,6 +837,10 @@ spec:
 			patch: `[{"op":"replace","path":"/spec/tags","value":["a","c"]}]`,
 			want:  []string{"Changed /spec/tags [b a] -> [a c] kubectl-edit"},
 		},
+		"an item of a set taken out": {
+			patch: `[{"op":"replace","path":"/spec/tags","value":["a"]}]`,
+			want:  []string{"Changed /spec/tags [b a] -> [a]"},
+		},
 		"an item of a set added": {
 			patch: `[{"op":"add","path":"/spec/tags/-","value":"c"}]`,
 			want:  []string{"ExtraField /spec/tags/[=c] <nil> -> c kubectl-edit"},

@@ -166,6 +166,7 @@ func (v *view) walk(node *fieldpath.Set, path fieldpath.Path, want, reply, live 
 	if lostItem(node, reply, live) {
 		v.whole = append(v.whole, keyed(path))
 		v.differ(path, want, reply, live)
+		v.lost[len(v.lost)-1].owner = v.ownerOfAdded(node, path, live)
 		return
 	}
 	for _, pe := range elements(node) {
@@ -201,6 +202,22 @@ func lostItem(node *fieldpath.Set, reply, live any) bool {
 		}
 	}
 	return false
+}
+
+// ownerOfAdded returns who put something into the set at path that Git, in node,
+// does not: whoever took an item out owns nothing.
+func (v *view) ownerOfAdded(node *fieldpath.Set, path fieldpath.Path, live any) (best owner) {
+	list, _ := live.([]any)
+	items, _ := itemsOf(list, node)
+	for _, pe := range items {
+		if node.Members.Has(pe) {
+			continue
+		}
+		if o := ownerOf(v.owners, below(path, pe), true, v.ByPerson); compareOwners(o, best, v.ByPerson) > 0 {
+			best = o
+		}
+	}
+	return best
 }
 
 // atom compares a value that is applied as a whole, and goes as deep as both

@@ -17,7 +17,7 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
   matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [widgets]}]},
   validations: [{expression: "object.metadata.name != 'x'"}]}}
 ---
-{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: NAME, annotations: {kspec.io/controls: "CIS/5.2.1,NIST-800-53/CM-7"}}, spec: {policyName: NAME, validationActions: [Deny]}}
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: NAME, annotations: {kspec.io/controls: "CIS/5.2.1,NIST-800-53/CM-7"}}, spec: {policyName: NAME, validationActions: [Deny, Audit]}}
 `
 	const (
 		rule    = "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: NAME}"
@@ -48,6 +48,9 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
 				t.Fatalf("got %v", lines(rep))
 			}
 			f := rep.Findings[0]
+			if slices.ContainsFunc(f.Fields, func(d kspec.Field) bool { return d.Manager == want.Objects[0].FieldManager }) {
+				t.Errorf("it says that the engine did it: %+v", f.Fields)
+			}
 			if !slices.Equal(f.Controls, []string{"CIS/5.2.1", "NIST-800-53/CM-7"}) {
 				t.Errorf("it breaks the controls %v", f.Controls)
 			}

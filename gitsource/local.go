@@ -144,7 +144,7 @@ func (l *local) resolve(repo *git.Repository) (branch string, h plumbing.Hash, e
 	}
 	ref, err := repo.Head()
 	if errors.Is(err, plumbing.ErrReferenceNotFound) {
-		return "", h, kspec.WithHint(fmt.Errorf("%w: HEAD has no commit", ErrEmpty), "commit what is there, or read the worktree")
+		return "", h, kspec.WithHint(fmt.Errorf("%w: HEAD has no commit", ErrEmpty), "commit what is there, or read it with --worktree")
 	}
 	if err != nil {
 		return "", h, err

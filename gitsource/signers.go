@@ -37,6 +37,9 @@ type signer struct {
 func ReadSigners(folder fs.FS) (Signers, error) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // whoever calls knows what the folder is called
+		}
 		return nil, err
 	}
 	all := Signers{}

@@ -50,7 +50,7 @@ func newSSH(a address, auth Auth) (dialer, error) {
 
 func parseKey(auth Auth) (ssh.Signer, error) {
 	if auth.SSHKey.IsZero() {
-		return nil, kspec.WithHint(errors.New("ssh: no private key"), "give the deploy key of the repository in a file")
+		return nil, kspec.WithHint(errors.New("ssh: no private key"), "give the deploy key of the repository by --ssh-key-file")
 	}
 	key := []byte(auth.SSHKey.Reveal())
 	if !auth.SSHPassphrase.IsZero() {

@@ -100,7 +100,7 @@ func (g *guard) allowsHTTP(host string) bool {
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !g.allowsHTTP(req.URL.Host) {
 		return nil, kspec.WithHint(refused("speak to %s: plain HTTP is not allowed", req.URL.Host),
-			"allow it for this registry, or give it a certificate")
+			"give it a certificate, or allow it for this registry by --insecure-registry")
 	}
 	for i := 0; ; i++ {
 		resp, err := g.base.RoundTrip(req)

@@ -49,7 +49,7 @@ func (f *repoFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.revision, "revision", "", "commit to read instead of the head of the branch")
 	flags.BoolVar(&f.worktree, "worktree", false, "read what is not committed yet; --repo must be a clone")
 	flags.StringSliceVar(&f.specs, "spec", nil, "name of a ClusterSpec (default: all)")
-	flags.StringVar(&f.cacheDir, "cache-dir", "", "folder to keep fetched commits and built overlays in (default: memory)")
+	flags.StringVar(&f.cacheDir, "cache-dir", "", "folder to keep fetched commits and built overlays in, as they are, Secrets included; only its owner may read it (default: memory)")
 	flags.DurationVar(&f.timeout, "git-timeout", time.Minute, "longest time for one exchange with the Git server")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token for Git and the forge (default: $KSPEC_FORGE_TOKEN)")
 	flags.StringVar(&f.sshKeyFile, "ssh-key-file", "", "file with the private key for an ssh URL")

@@ -114,7 +114,25 @@ NO_COLOR=1 nowhere.`,
 		newValidateCommand(a), newRenderCommand(a), newDriftCommand(a),
 		newVerifyCommand(a), newScanCommand(a), newServeCommand(a), newClusterCommand(a), newMigrateCommand(a), newInitCommand(a), newVersionCommand(a),
 	)
+	hintUsage(root)
 	return root
+}
+
+// hintUsage makes cmd, and what it holds, tell with a wrong number of arguments
+// how it is used.
+func hintUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err != nil && kspec.HintOf(err) == "" {
+				err = kspec.WithHint(err, "usage: "+cmd.UseLine())
+			}
+			return err
+		}
+	}
+	for _, c := range cmd.Commands() {
+		hintUsage(c)
+	}
 }
 
 // colour reports whether the output wants colour: a terminal does, anything

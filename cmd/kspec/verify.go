@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,11 @@ Exit codes: 0 all signed, 1 an image is not, 2 kspec could not look.`,
 			return verifyImages(cmd.Context(), a, flags, images)
 		},
 	}
-	flags.look.bind(cmd)
+	flags.look.repo.bind(cmd)
+	flags.look.repo.bindForge(cmd)
+	flags.look.cluster.bind(cmd)
+	flags.look.registries.bind(cmd)
+	flags.look.bindOutput(cmd)
 	cmd.Flags().BoolVar(&flags.running, "running", false, "check what the cluster runs, too")
 	cmd.Flags().StringSliceVar(&flags.keys, "key", nil, "file with a public key (PEM) for the images given as arguments")
 	return cmd
@@ -133,7 +136,7 @@ func (f verifyFlags) rules(ctx context.Context, a *app) (kspec.ImageRules, error
 	if len(f.keys) > 0 {
 		authority := kspec.Authority{Name: "--key"}
 		for _, file := range f.keys {
-			pem, err := os.ReadFile(file)
+			pem, err := readFlag("--key", file)
 			if err != nil {
 				return kspec.ImageRules{}, err
 			}

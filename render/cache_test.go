@@ -259,7 +259,7 @@ func TestTheMemoryIsBounded(t *testing.T) {
 	if _, how := r.told(t, overlays("f299"), files); how != "f299: plain folder, unchanged" {
 		t.Errorf("what was used last is forgotten: %s", how)
 	}
-	if _, how := r.told(t, overlays("f0"), files); how != "f0: plain folder, 1 files read" {
+	if _, how := r.told(t, overlays("f0"), files); how != "f0: plain folder, 1 file read" {
 		t.Errorf("what was not used for longest is kept: %s", how)
 	}
 	for i := range 20 { // versions of one file

@@ -44,6 +44,8 @@ func (b Build) String() string {
 		how = append(how, fmt.Sprintf("built, %d of %d %s unchanged", b.Known, b.Parts, parts))
 	case b.Overlay:
 		how = append(how, fmt.Sprintf("built in %d chunks", b.Parts))
+	case b.Parts == 1:
+		how = append(how, "1 file read")
 	default:
 		how = append(how, fmt.Sprintf("%d files read", b.Parts))
 	}

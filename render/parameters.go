@@ -57,7 +57,7 @@ func parameter(p v1alpha1.Parameter, given map[string]any, name string) (value, 
 			return value{}, fmt.Errorf("default: %w", err)
 		}
 	default:
-		return value{}, fmt.Errorf("no value is given, and the template has no default")
+		return value{}, errors.New("no value is given, and the template has no default")
 	}
 	data, err := p.Value(raw)
 	return value{p.Type, data}, err

@@ -112,7 +112,7 @@ func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 	}
 	for _, u := range rep.Unknown {
 		s.Errors++
-		add(junitCase{Name: nameOf(u) + ": Unknown", Error: &junitMessage{Message: clean(u.Reason), Type: "Unknown"}}, u.Source)
+		add(junitCase{Name: nameOf(u) + ": Unknown", Error: &junitMessage{Message: clean(reasonOf(u)), Type: "Unknown"}}, u.Source)
 	}
 	for _, c := range rep.Checks {
 		if c.Status == kspec.CheckPass {

@@ -156,7 +156,7 @@ func markdownUnknown(b *bytes.Buffer, unknown []kspec.Unknown) {
 	b.WriteString("\n**Could not be looked at**\n\n")
 	lines := listing{b: b, left: markdownList}
 	for _, u := range unknown {
-		lines.add("- " + code(nameOf(u)) + ": " + escape(u.Reason) + "\n")
+		lines.add("- " + code(nameOf(u)) + ": " + escape(reasonOf(u)) + "\n")
 	}
 	lines.end()
 }

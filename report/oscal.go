@@ -250,7 +250,7 @@ func oscalObservationOf(rep kspec.Report, f kspec.Finding, i int) oscalObservati
 func oscalUnknown(rep kspec.Report, u kspec.Unknown, i int) oscalObservation {
 	return oscalObservation{
 		UUID:  id5("unknown", rep.Target, stamp(rep.StartedAt), fmt.Sprint(i)),
-		Title: "Unknown: " + nameOf(u), Description: "Could not look: " + clean(u.Reason) + ".",
+		Title: "Unknown: " + nameOf(u), Description: "Could not look: " + clean(reasonOf(u)) + ".",
 		Methods: []string{"TEST"}, Collected: stamp(rep.StartedAt),
 		Props:    oscalProps("verdict", "Unknown", "source", place(u.Source)),
 		Subjects: oscalSubjects(rep, u.Object),

@@ -369,6 +369,24 @@ func TestNoReportsIsAnEmptyList(t *testing.T) {
 	}
 }
 
+func TestTextSaysNothingTwice(t *testing.T) {
+	namespace := kspec.ObjectID{Version: "v1", Kind: "Namespace", Name: "shop"}
+	violation := func(message, hint string) kspec.Finding {
+		return kspec.Finding{Verdict: kspec.Violation, Severity: kspec.High, Object: namespace, Message: message, Hint: hint}.Fingerprinted()
+	}
+	rep := inSync().With(violation("a", "label it"), violation("b", "label it"), violation("c", "isolate it"))
+	rep.Unknown = []kspec.Unknown{{Source: kspec.Source{File: "apps/a.yaml", Line: 4}, Reason: "apps/a.yaml:4: not YAML"}}
+	got := write(t, "text", report.Options{}, rep)
+	for _, want := range []string{"label it", "isolate it", "apps/a.yaml:4: "} {
+		if n := strings.Count(got, want); n != 1 {
+			t.Errorf("%q stands %d times in\n%s", want, n, got)
+		}
+	}
+	if !strings.Contains(got, "? apps/a.yaml:4: not YAML") {
+		t.Error(got)
+	}
+}
+
 func TestUnknownFormatTeachesTheKnownOnes(t *testing.T) {
 	err := report.Write(&bytes.Buffer{}, "sarif3", nil, report.Options{})
 	if err == nil || !strings.Contains(kspec.HintOf(err), "markdown") {

@@ -75,6 +75,9 @@ func (p *painter) report(rep kspec.Report) {
 			p.object(rep.Findings[i:])
 		}
 		p.finding(f)
+		if !hintedAgain(rep.Findings[i:]) {
+			p.hint(f.Hint)
+		}
 	}
 	p.unknown(rep.Unknown)
 	more := besides(rep)
@@ -85,6 +88,12 @@ func (p *painter) report(rep kspec.Report) {
 		p.line(0, clean(line))
 	}
 	p.line(0, p.paint(mood(rep), verdict(rep)), p.paint(dim, "; "+cost(rep)))
+}
+
+// hintedAgain reports whether the hint of the first of some findings stands
+// below the next one of the same object as well.
+func hintedAgain(f []kspec.Finding) bool {
+	return len(f) > 1 && f[1].Object == f[0].Object && f[1].Hint == f[0].Hint
 }
 
 // object writes the line above the findings of one object, which lead the
@@ -117,8 +126,11 @@ func (p *painter) finding(f kspec.Finding) {
 			p.line(8, p.paint(dim, by))
 		}
 	}
-	if f.Hint != "" {
-		p.line(4, p.paint(cyan, "hint: "), clean(f.Hint))
+}
+
+func (p *painter) hint(hint string) {
+	if hint != "" {
+		p.line(4, p.paint(cyan, "hint: "), clean(hint))
 	}
 }
 
@@ -204,7 +216,7 @@ func (p *painter) unknown(unknown []kspec.Unknown) {
 		if u.Object != (kspec.ObjectID{}) {
 			at = place(u.Source)
 		}
-		p.line(2, p.paint(yellow, "? "), nameOf(u), ": ", clean(u.Reason), "  ", p.paint(dim, at))
+		p.line(2, p.paint(yellow, "? "), nameOf(u), ": ", clean(reasonOf(u)), "  ", p.paint(dim, at))
 	}
 }
 

@@ -201,6 +201,12 @@ func nameOf(u kspec.Unknown) string {
 	return cmp.Or(place(u.Source), "the target")
 }
 
+// reasonOf says why u could not be looked at, without the place that [nameOf]
+// tells.
+func reasonOf(u kspec.Unknown) string {
+	return strings.TrimPrefix(u.Reason, place(u.Source)+": ")
+}
+
 func cleanAll(lines []string) []string {
 	out := make([]string, len(lines))
 	for i, l := range lines {

@@ -29,11 +29,19 @@ func Condition(exemptions []kspec.Exemption) string {
 	return "!(" + strings.Join(covered, " || ") + ")"
 }
 
+// What a request is about. It has no namespace for what lies in none, and no name
+// before the API server gives one.
+const (
+	requestKind      = "request.kind.kind"
+	requestName      = `request.?name.orValue("")`
+	requestNamespace = `request.?namespace.orValue("")`
+)
+
 // coveredBy is what [exemption.covers] says, in CEL.
 func coveredBy(e kspec.Exemption) string {
 	var all, some []string
 	if len(e.Namespaces) > 0 {
-		all = append(all, "request.namespace in "+literal(e.Namespaces))
+		all = append(all, requestNamespace+" in "+literal(e.Namespaces))
 	}
 	for _, r := range e.Resources {
 		some = append(some, matches(r))
@@ -47,7 +55,7 @@ func coveredBy(e kspec.Exemption) string {
 func matches(r kspec.ExemptResource) string {
 	var all []string
 	for _, field := range []struct{ name, want string }{
-		{"request.kind.kind", r.Kind}, {"request.name", r.Name}, {"request.namespace", r.Namespace},
+		{requestKind, r.Kind}, {requestName, r.Name}, {requestNamespace, r.Namespace},
 	} {
 		if field.want != "" {
 			all = append(all, field.name+" == "+literal(field.want))

@@ -16,13 +16,13 @@ func TestCondition(t *testing.T) {
 		want       string
 	}{
 		{"none", nil, ""},
-		{"a namespace", []kspec.Exemption{exempt("a", nil)}, `!((request.namespace in ["shop"]))`},
+		{"a namespace", []kspec.Exemption{exempt("a", nil)}, `!((request.?namespace.orValue("") in ["shop"]))`},
 		{
 			"resources in a namespace",
 			[]kspec.Exemption{exempt("a", func(e *kspec.Exemption) {
 				e.Resources = []kspec.ExemptResource{{Kind: "Job", Name: "x"}, {Namespace: "shop"}}
 			})},
-			`!((request.namespace in ["shop"] && ((request.kind.kind == "Job" && request.name == "x") || (request.namespace == "shop"))))`,
+			`!((request.?namespace.orValue("") in ["shop"] && ((request.kind.kind == "Job" && request.?name.orValue("") == "x") || (request.?namespace.orValue("") == "shop"))))`,
 		},
 		{
 			"labels",
@@ -32,7 +32,7 @@ func TestCondition(t *testing.T) {
 		{
 			"two, of which one holds what looks like CEL",
 			[]kspec.Exemption{exempt("a", nil), selecting(kspec.ExemptResource{Name: "\") || true || (\"\n"})},
-			`!((request.namespace in ["shop"]) || (((request.name == "\") || true || (\"\n"))))`,
+			`!((request.?namespace.orValue("") in ["shop"]) || (((request.?name.orValue("") == "\") || true || (\"\n"))))`,
 		},
 	}
 	for _, tt := range tests {

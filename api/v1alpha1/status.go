@@ -164,6 +164,9 @@ func (s *ClusterTargetStatus) checked(reachable bool, now time.Time) {
 func countFindings(rep kspec.Report) *FindingCounts {
 	c := &FindingCounts{Unknown: len(rep.Unknown)}
 	for _, f := range rep.Findings {
+		if f.Notice {
+			continue
+		}
 		if f.WaivedBy != nil {
 			c.Waived++
 			continue

@@ -37,6 +37,7 @@ func TestStatusSaysWhatTheLookSaw(t *testing.T) {
 	unsigned := kspec.Finding{Type: kspec.TypeImage, Verdict: kspec.Unsigned, Severity: kspec.Critical}
 	waived := drift
 	waived.WaivedBy = new(string)
+	notice := kspec.Finding{Type: kspec.TypeCompliance, Verdict: kspec.Violation, Severity: kspec.Low, WaivedBy: new(string), Notice: true}
 	unknown := []kspec.Unknown{{Reason: "get: forbidden"}}
 	inSync := map[string]string{"Ready": "True Complete", "DriftDetected": "False InSync", "PolicyEnforced": "True Enforced"}
 	for name, c := range map[string]struct {
@@ -66,6 +67,10 @@ func TestStatusSaysWhatTheLookSaw(t *testing.T) {
 			change: func(r *kspec.Report) { r.Findings = []kspec.Finding{waived} },
 			out:    kspec.Outcome{Action: kspec.ActionClosed, URL: "https://forge/pull/7"}, want: inSync,
 			status: v1alpha1.ClusterSpecStatus{Findings: &v1alpha1.FindingCounts{Waived: 1}},
+		},
+		"an exemption that ends soon is nothing wrong": {
+			change: func(r *kspec.Report) { r.Findings = []kspec.Finding{notice} }, want: inSync,
+			status: v1alpha1.ClusterSpecStatus{Findings: &v1alpha1.FindingCounts{}},
 		},
 		"an unsigned image is no drift": {
 			change: func(r *kspec.Report) { r.Findings = []kspec.Finding{unsigned} }, want: inSync,

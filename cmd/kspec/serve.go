@@ -290,11 +290,7 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	s.clusters.set(c.set.Targets)
 	s.forget(ctx, c)
 	s.gauges.specs(targets, len(c.errs))
-	for _, t := range targets {
-		if t.Suspend {
-			s.mirrors.suspended(ctx, t)
-		}
-	}
+	s.mirrors.adopt(ctx, targets)
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
 	s.detector.Forget(awake(targets))
 	s.loop.Set(targets)
@@ -320,7 +316,7 @@ func (s *server) look(ctx context.Context, t kspec.Target) error {
 	rep, out, err := s.reconcile(ctx, t)
 	if ctx.Err() == nil {
 		s.mirrors.looked(ctx, t, rep, out, err)
-		s.mirrors.cluster(ctx, t, s.clusters, err != nil)
+		s.mirrors.cluster(ctx, t, s.clusters, rep, err)
 	}
 	if !rep.StartedAt.IsZero() {
 		s.gauges.looked(rep, out)

@@ -502,9 +502,7 @@ func (p *place) installKinds(t *testing.T, names ...string) {
 		if err := yaml.Unmarshal(crd, kind); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.client.Create(t.Context(), kind); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, &daemon{}, "an end of the kind of a test before", func() bool { return p.client.Create(t.Context(), kind.DeepCopy()) == nil })
 		t.Cleanup(func() { _ = p.client.Delete(context.WithoutCancel(t.Context()), kind) })
 	}
 }

@@ -166,6 +166,7 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 	if err != nil {
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
+	rep = rep.undelivered(t, want)
 	rep.Notes = append(rep.Notes, want.Assumed...)
 	if rep, err = r.waive(t, want, rep.Treated(t).Verified(t, bad, unknown)); err != nil {
 		return want, Report{}, &StageError{StageCompare, t.Name, err}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -150,6 +151,51 @@ func TestTheReportSaysHowItsTargetIsTreatedAndWhatWasAssumed(t *testing.T) {
 	_, rep, err := l.Look(t.Context(), target)
 	if diff := cmp.Diff([]string{"a", "b", "c"}, rep.Notes); diff != "" || err != nil || rep.InForce != target.InForce {
 		t.Errorf("%v, in force %+v, notes (-want +got):\n%s", err, rep.InForce, diff)
+	}
+}
+
+func TestTheReportSaysThatGitHasOlderPolicies(t *testing.T) {
+	l := newLine("")
+	at := func(name string, verdict kspec.Verdict, s kspec.Source, fields ...kspec.Field) kspec.Finding {
+		f := finding(name, verdict, kspec.High)
+		f.Source, f.Fields, f.Hint = s, fields, "apply"
+		return f
+	}
+	l.rep.Findings = []kspec.Finding{
+		at("gone", kspec.ExtraObject, kspec.Source{Overlay: "policies"}),
+		at("left", kspec.ExtraObject, kspec.Source{Overlay: "app"}),
+		at("new", kspec.Missing, kspec.Source{File: "policies/new.yaml"}),
+		at("old", kspec.Changed, kspec.Source{File: "policies/old.yaml"}),
+		at("same", kspec.Changed, kspec.Source{File: "policies/same.yaml"}),
+		at("weakened", kspec.Changed, kspec.Source{File: "policies/old.yaml"}, kspec.Field{ByPerson: true}),
+	}
+	delivered := fstest.MapFS{"policies/old.yaml": {Data: []byte("deny")}, "policies/same.yaml": {Data: []byte("same")}}
+	delivery := []kspec.File{
+		{Path: "policies/new.yaml", Content: []byte("new")},
+		{Path: "policies/old.yaml", Content: []byte("warn")},
+		{Path: "policies/same.yaml", Content: []byte("same")},
+	}
+	l.Renderer = kspec.RendererFunc(func(context.Context, kspec.Target, kspec.Tree) (kspec.Desired, error) {
+		return kspec.Desired{Tree: kspec.Tree{FS: delivered}, Delivery: delivery}, nil
+	})
+	behind := func() (names []string) {
+		_, rep, err := l.Look(t.Context(), kspec.Target{Name: "prod", Delivery: kspec.Delivery{Path: "policies"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range rep.Findings {
+			if strings.Contains(f.Hint, "Git has older policies under policies") {
+				names = append(names, f.Object.Name)
+			}
+		}
+		return names
+	}
+	if diff := cmp.Diff([]string{"gone", "new", "old"}, behind()); diff != "" {
+		t.Errorf("findings that wait for Git (-want +got):\n%s", diff)
+	}
+	delivery = delivery[2:]
+	if got := behind(); len(got) > 0 {
+		t.Errorf("Git has the policies of now, and %v are said to wait for it", got)
 	}
 }
 

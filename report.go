@@ -1,7 +1,10 @@
 package kspec
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -118,6 +121,29 @@ func (r Report) Worst() Severity {
 // Treated returns r with what its reader must know of how t is treated.
 func (r Report) Treated(t Target) Report {
 	r.Source, r.InForce, r.Notes = t.Source, t.InForce, slices.Concat(r.Notes, t.Notes)
+	return r
+}
+
+// undelivered returns r with another hint on findings that no apply puts right,
+// because Git does not have the rendered policies as they should be now.
+func (r Report) undelivered(t Target, want Desired) Report {
+	behind := map[string]bool{}
+	for _, f := range want.Delivery {
+		if had, err := fs.ReadFile(want.Tree.FS, f.Path); err == nil && !bytes.Equal(had, f.Content) || errors.Is(err, fs.ErrNotExist) {
+			behind[f.Path] = true
+		}
+	}
+	if len(behind) == 0 {
+		return r
+	}
+	r.Findings = slices.Clone(r.Findings)
+	for i, f := range r.Findings {
+		byPerson := slices.ContainsFunc(f.Fields, func(d Field) bool { return d.ByPerson })
+		left := f.Verdict == ExtraObject && f.Source.Overlay == t.Delivery.Path
+		if left || behind[f.Source.File] && !byPerson {
+			r.Findings[i].Hint = "Git has older policies under " + t.Delivery.Path + ": merge the pull request that delivers those of now, or run kspec render --write"
+		}
+	}
 	return r
 }
 

@@ -40,6 +40,9 @@ func (d *decision) adopt() error {
 		objects[o.ID()] = o
 	}
 	for _, f := range d.in.Report.Open() {
+		if d.delivers(f) {
+			continue
+		}
 		if why := d.why(f); why != "" {
 			d.because(f, why)
 			continue

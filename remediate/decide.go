@@ -93,6 +93,8 @@ func (d *decision) why(f kspec.Finding) string {
 		return "spec.remediation.mode is report"
 	case f.Verdict == kspec.Missing:
 		return "the object is not in the cluster: " + restore(t, f)
+	case f.Verdict == kspec.Violation && f.Hint != "":
+		return "it is for a person: " + f.Hint
 	case f.Verdict != kspec.Changed && f.Verdict != kspec.ExtraField:
 		return fmt.Sprintf("a change in Git does not mend the verdict %s", f.Verdict)
 	case f.Source.Template != "":

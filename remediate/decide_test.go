@@ -553,6 +553,30 @@ policies/new/one.yaml
 	}
 	appliesWithGit(t, repo, plans[0])
 
+	// What the plan puts right is not said to be left out.
+	in.Report.Findings = []kspec.Finding{
+		{Verdict: kspec.Changed, Object: kspec.ObjectID{Kind: "X", Name: "changed"}, Source: kspec.Source{File: "policies/changed.yaml", Template: "t"}},
+		{Verdict: kspec.Missing, Object: kspec.ObjectID{Kind: "X", Name: "new"}, Source: kspec.Source{File: "policies/new/one.yaml", Template: "t"}},
+		{Verdict: kspec.ExtraObject, Object: kspec.ObjectID{Kind: "X", Name: "gone"}, Source: kspec.Source{Overlay: "policies"}},
+		{Verdict: kspec.Changed, Object: kspec.ObjectID{Kind: "X", Name: "same"}, Source: kspec.Source{File: "policies/same.yaml", Template: "t"}},
+		{Verdict: kspec.ExtraObject, Object: kspec.ObjectID{Kind: "X", Name: "elsewhere"}, Source: kspec.Source{Overlay: "app"}},
+		{Verdict: kspec.Violation, Object: kspec.ObjectID{Kind: "X", Name: "old"}, Hint: "take it out"},
+	}
+	if plans, err = remediate.Decide(in); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, r := range plans[0].Reasons {
+		left = append(left, r.Object.Name)
+	}
+	if why := plans[0].Reasons[len(plans[0].Reasons)-1].Why; why != "it is for a person: take it out" {
+		t.Errorf("about what only people mend it says: %s", why)
+	}
+	if diff := cmp.Diff([]string{"", "same", "elsewhere", "old"}, left); diff != "" {
+		t.Errorf("what the plan leaves out (-want +got):\n%s", diff)
+	}
+	in.Report.Findings = nil
+
 	in.Desired.Unknown = []kspec.Unknown{{Reason: "a template is broken"}}
 	plans, err = remediate.Decide(in)
 	if err != nil || strings.Contains(changes(plans), "gone.yaml") {

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/cloudcwfranck/kspec"
 )
-
-// renderedMark begins the first line of every file that kspec delivers. A file
-// without it was written by somebody else and is left alone.
-const renderedMark = "# Rendered by kspec"
 
 // render plans the files under the delivery path: those that differ are
 // written again, those that were rendered once and are not any more go.
@@ -67,7 +64,7 @@ func (d *decision) stale(keep map[string]bool) ([]kspec.Edit, error) {
 		}
 		switch {
 		case !isYAML(name):
-		case !bytes.HasPrefix(before, []byte(renderedMark)):
+		case !bytes.HasPrefix(before, []byte(kspec.RenderedMark)):
 			d.reasons = append(d.reasons, kspec.Reason{Why: name + " was not rendered by kspec and is left as it is"})
 		case len(d.in.Desired.Unknown) > 0:
 			d.reasons = append(d.reasons, kspec.Reason{Why: name + " is not deleted as long as not everything could be rendered"})
@@ -77,6 +74,20 @@ func (d *decision) stale(keep map[string]bool) ([]kspec.Edit, error) {
 		return nil
 	})
 	return edits, err
+}
+
+// delivers reports whether the plan to deliver the policies puts the finding
+// right.
+func (d *decision) delivers(f kspec.Finding) bool {
+	if len(d.plans) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(d.plans[0].Edits, func(e kspec.Edit) bool {
+		if f.Verdict == kspec.ExtraObject {
+			return e.After == nil && f.Source.Overlay == d.in.Target.Delivery.Path
+		}
+		return e.Path == f.Source.File
+	})
 }
 
 func isYAML(name string) bool {

@@ -128,36 +128,34 @@ func TestActivation(t *testing.T) {
 }
 
 // wall is a clock that the test reads minute by minute. It keeps the latest
-// time that it ever showed, which is what a window goes by.
+// time that it ever showed, which is what a window goes by, in minutes since the
+// beginning of 1970 there.
 type wall struct {
 	zone  *time.Location
-	shown []byte
-	next  []byte
+	shown int64
 }
 
-func (w *wall) tick(t time.Time) string {
-	w.next = t.In(w.zone).AppendFormat(w.next[:0], "2006-01-02 15:04")
-	if string(w.next) > string(w.shown) {
-		w.shown, w.next = w.next, w.shown
-	}
-	return string(w.shown)
+func (w *wall) tick(t time.Time) int64 {
+	_, offset := t.In(w.zone).Zone()
+	w.shown = max(w.shown, (t.Unix()+int64(offset))/60)
+	return w.shown
 }
 
-// walked says by the digits on the clock whether it shows a time of the windows
-// of TestActivationAgreesWithAWalkThroughThreeYears.
-func walked(shown string) bool {
-	hm := shown[11:]
-	if hm >= "02:50" && hm < "09:00" || hm >= "17:00" && hm < "22:15" {
+// walked says by what the clock shows whether it is a time of the windows of
+// TestActivationAgreesWithAWalkThroughThreeYears.
+func walked(shown int64) bool {
+	minute := shown % (24 * 60)
+	of := func(hour, minute int64) int64 { return 60*hour + minute }
+	if minute >= of(2, 50) && minute < of(9, 0) || minute >= of(17, 0) && minute < of(22, 15) {
 		return false
 	}
-	date := must(time.Parse(time.DateOnly, shown[:10]))
-	switch weekday := date.Weekday(); {
-	case weekday != time.Saturday && weekday != time.Sunday && hm >= "09:00" && hm < "17:00":
+	switch weekday := time.Weekday((shown/(24*60) + 4) % 7); { // 1970 began on a Thursday
+	case weekday != time.Saturday && weekday != time.Sunday && minute >= of(9, 0) && minute < of(17, 0):
 		return true
-	case weekday == time.Saturday && hm >= "22:15", weekday == time.Sunday && hm < "02:30":
+	case weekday == time.Saturday && minute >= of(22, 15), weekday == time.Sunday && minute < of(2, 30):
 		return true
-	case hm >= "02:10" && hm < "02:50" && date.Month() != time.July:
-		return true
+	case minute >= of(2, 10) && minute < of(2, 50):
+		return time.Unix(shown*60, 0).UTC().Month() != time.July
 	}
 	return false
 }

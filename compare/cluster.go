@@ -105,6 +105,9 @@ func near(host string) bool {
 // Name returns the name that the cluster was given.
 func (c *Cluster) Name() string { return c.name }
 
+// Address tells the cluster from others of its name.
+func (c *Cluster) Address() string { return c.address }
+
 // version is that of the running program.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

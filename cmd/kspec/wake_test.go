@@ -15,6 +15,7 @@ import (
 type versioned struct{ require.Reader }
 
 func (versioned) Name() string                            { return "made" }
+func (versioned) Address() string                         { return "https://made" }
 func (versioned) Version(context.Context) (string, error) { return "v1.34.1", nil }
 func (versioned) Requests() kspec.Requests                { return kspec.Requests{} }
 func (versioned) Each(context.Context, schema.GroupKind, string, func([]byte) error) error {

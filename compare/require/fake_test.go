@@ -28,6 +28,7 @@ import (
 // made is a cluster of objects. It has the kinds of which it holds an object,
 // and those that every cluster has.
 type made struct {
+	host    string
 	version string
 	objects []*unstructured.Unstructured
 	// broken are kinds that cannot be listed.
@@ -38,7 +39,8 @@ type made struct {
 
 var _ require.Reader = (*made)(nil)
 
-func (m *made) Name() string { return "made" }
+func (m *made) Name() string    { return "made" }
+func (m *made) Address() string { return "https://" + m.host }
 
 func (m *made) Version(context.Context) (string, error) {
 	if m.broken["version"] {

@@ -15,9 +15,11 @@ import (
 // whole kinds, which nobody watches, so what they found counts until the
 // interval of the target is over, and the report tells since when.
 
-// remembered is what a look found that saw everything, and of which target.
+// remembered is what a look found that saw everything, of which target and
+// where.
 type remembered struct {
 	target     kspec.Target
+	address    string
 	report     kspec.Report
 	start, end time.Time
 }
@@ -38,32 +40,33 @@ func (d *Detector) Due(t kspec.Target) time.Time {
 }
 
 // lately returns what the last look at t found, with the policies counted anew,
-// and otherwise looks. A target that changed but for its commit is another one.
+// and otherwise looks. A target that changed but for its commit is another one,
+// and so is one that is in another cluster by now.
 func (d *Detector) lately(ctx context.Context, t kspec.Target) (kspec.Report, error) {
 	t.Revision = kspec.Revision{}
+	l, err := d.open(ctx, t)
+	if err != nil {
+		return kspec.Report{}, err
+	}
 	d.mu.Lock()
 	last := d.last[t.Name]
 	d.mu.Unlock()
 	const early = 10 // looks come earlier than the interval by up to a tenth
-	if d.now().Sub(last.end) < interval(t)-interval(t)/early && reflect.DeepEqual(t, last.target) {
-		return d.counted(ctx, t, last)
+	if d.now().Sub(last.end) < interval(t)-interval(t)/early && l.Address() == last.address && reflect.DeepEqual(t, last.target) {
+		return d.counted(ctx, l, last)
 	}
-	rep, err := d.Look(ctx, t)
+	rep, err := d.finish(ctx, l)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.last, t.Name)
 	if err == nil && rep.Settled() && len(rep.Checks) > 0 {
-		d.last[t.Name] = remembered{target: t, report: rep, start: rep.StartedAt, end: d.now()}
+		d.last[t.Name] = remembered{target: t, address: l.Address(), report: rep, start: rep.StartedAt, end: d.now()}
 	}
 	return rep, err
 }
 
 // counted returns what was found with the policies that are there now.
-func (d *Detector) counted(ctx context.Context, t kspec.Target, last remembered) (kspec.Report, error) {
-	l, err := d.open(ctx, t)
-	if err != nil {
-		return kspec.Report{}, err
-	}
+func (d *Detector) counted(ctx context.Context, l *look, last remembered) (kspec.Report, error) {
 	l.count(ctx)
 	rep := last.report
 	rep.Unknown = slices.Clone(rep.Unknown)

@@ -67,6 +67,7 @@ func TestWhatCannotBeToldAgainIsLookedAt(t *testing.T) {
 		"other demands": func(_ *clocked, t *kspec.Target) { t.Requirements.PodSecurity.Warn = kspec.Baseline },
 		"another scope": func(_ *clocked, t *kspec.Target) { t.Scope.Exclude = []string{"web"} },
 		"another line":  func(_ *clocked, t *kspec.Target) { t.Source.Line++ },
+		"the cluster":   func(c *clocked, _ *kspec.Target) { c.cluster.host = "other" },
 		"the clock":     func(c *clocked, _ *kspec.Target) { c.now = c.now.Add(10 * time.Minute) },
 	} {
 		c, target := newClocked(t), targetOf(t, minutely)

@@ -20,8 +20,10 @@ import (
 // Reader reads one cluster for one look. Its errors hold no value of any
 // object.
 type Reader interface {
-	// Name is what people call the cluster.
+	// Name is what people call the cluster, and Address tells it from others of
+	// that name.
 	Name() string
+	Address() string
 	// Version is what the API server says of itself, such as "v1.34.1-gke.7".
 	Version(ctx context.Context) (string, error)
 	// Each visits all objects of a kind that a label selector selects, in JSON
@@ -101,6 +103,11 @@ func (d *Detector) Look(ctx context.Context, t kspec.Target) (kspec.Report, erro
 	if err != nil {
 		return kspec.Report{}, err
 	}
+	return d.finish(ctx, l)
+}
+
+// finish does the look.
+func (d *Detector) finish(ctx context.Context, l *look) (kspec.Report, error) {
 	if err := l.run(ctx); err != nil {
 		return kspec.Report{}, err
 	}

@@ -241,6 +241,31 @@ func TestWhatHappensOnceIsToldOnce(t *testing.T) {
 	}
 }
 
+// Exemptions come near their end one by one, and go.
+func TestLessOfWhatWasToldIsNoNews(t *testing.T) {
+	w := newWorld(t)
+	d := w.dispatcher(v1alpha1.AlertConfigSpec{Webhooks: []v1alpha1.Webhook{w.webhook("a")}, DefaultNotifiers: []string{"a"}})
+	took := w.took()
+	many := make([]string, 100) // more than are remembered of other events
+	for i := range many {
+		many[i] = fmt.Sprintf("print %d", i)
+	}
+	ending := func(title string, prints ...string) {
+		e := event(kspec.ExemptionEnding, kspec.Firing, title)
+		for _, p := range prints {
+			e.Findings = append(e.Findings, kspec.Finding{Fingerprint: p})
+		}
+		mustNotify(t, d, e)
+	}
+	ending("all", many...)
+	ending("fewer", many[1:]...)
+	ending("fewer", many[:50]...)
+	ending("one more", append(many, "another")...)
+	ending("fewer", many...)
+	ending("fewer", "another")
+	expect(t, "what is news", took(), "a: ExemptionEnding firing all", "a: ExemptionEnding firing one more")
+}
+
 func TestWhatWasNotTakenIsTriedAtTheNextLook(t *testing.T) {
 	w := newWorld(t)
 	d := w.dispatcher(v1alpha1.AlertConfigSpec{Webhooks: []v1alpha1.Webhook{w.webhook("a")}, DefaultNotifiers: []string{"a"}})

@@ -45,8 +45,8 @@ type Alert struct {
 
 // Told is what a notifier was told last.
 type Told struct {
-	// Fingerprints are of the events it was told, the last one at the end.
-	// For an event that can resolve there is one.
+	// Fingerprints are of what it was told, the last at the end. For an event
+	// that can resolve there is one.
 	Fingerprints []string
 	At           time.Time
 	// Rejected is true when the notifier would not have the message. It is
@@ -211,12 +211,26 @@ func (s *State) happened(e kspec.Event, routed []string) []telling {
 	var due []telling
 	for _, n := range routed {
 		told := s.Alerts[e.Type].Told[n]
-		if slices.Contains(told.Fingerprints, e.Fingerprint) || s.pending(e, n) >= 0 {
+		known := func(print string) bool { return slices.Contains(told.Fingerprints, print) }
+		if s.pending(e, n) >= 0 || !slices.ContainsFunc(newsOf(e), func(print string) bool { return !known(print) }) {
 			continue
 		}
 		due = append(due, telling{e, n, deliver.New, e.Time, told.At})
 	}
 	return due
+}
+
+// newsOf returns the fingerprints of what an event that happens once tells: of
+// its findings, so that fewer of them are no news, or else of itself.
+func newsOf(e kspec.Event) []string {
+	if len(e.Findings) == 0 {
+		return []string{e.Fingerprint}
+	}
+	var prints []string
+	for _, f := range e.Findings {
+		prints = append(prints, f.Fingerprint)
+	}
+	return prints
 }
 
 // overdue returns what is pending for notifiers that are ready.
@@ -293,8 +307,9 @@ func (s *State) remember(t telling, now time.Time) {
 	if a.Told == nil {
 		a = Alert{Since: t.event.Time, Told: map[string]Told{}}
 	}
-	prints := append(slices.Clone(a.Told[t.notifier].Fingerprints), t.event.Fingerprint)
-	prints = prints[max(0, len(prints)-maxRemembered):]
+	news := newsOf(t.event)
+	prints := append(slices.Clone(a.Told[t.notifier].Fingerprints), news...)
+	prints = prints[max(0, len(prints)-max(maxRemembered, len(news))):]
 	a.Told[t.notifier] = Told{Fingerprints: prints, At: now}
 	s.set(t.event.Type, a)
 }

@@ -89,8 +89,9 @@ func labelled(key string, operator metav1.LabelSelectorOperator, values []string
 	}
 }
 
-// literal returns a text, or a list of texts, as JSON, which CEL reads alike.
+// literal returns a text, or a list of texts, as JSON, which CEL reads alike. It
+// holds nothing that Kyverno or Flux takes for a variable of its own.
 func literal(v any) string {
 	data, _ := json.Marshal(v) // texts cannot fail
-	return string(data)
+	return strings.NewReplacer("{{", `{\u007b`, "$", `\u0024`).Replace(string(data))
 }

@@ -34,6 +34,11 @@ func TestCondition(t *testing.T) {
 			[]kspec.Exemption{exempt("a", nil), selecting(kspec.ExemptResource{Name: "\") || true || (\"\n"})},
 			`!((request.?namespace.orValue("") in ["shop"]) || (((request.?name.orValue("") == "\") || true || (\"\n"))))`,
 		},
+		{
+			"text that Kyverno and Flux would replace",
+			[]kspec.Exemption{selecting(kspec.ExemptResource{Name: "{{{a}} $(b) ${c}"})},
+			`!((((request.?name.orValue("") == "{\u007b{a}} \u0024(b) \u0024{c}"))))`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 
 // word is a name, now and then one that is quoted, or looks like CEL.
 func word(r *rand.Rand) string {
-	return one(r, "a", "b", one(r, "a", "b", "kube-system", "", `q"u'o\te`, `") || true || ("`, "*", "ü\n<&>"))
+	return one(r, "a", "b", one(r, "a", "b", "kube-system", "", `q"u'o\te`, `") || true || ("`, "*", "ü\n<&>", "{{a}} $(b)"))
 }
 
 func randomSelector(r *rand.Rand) *metav1.LabelSelector {
@@ -82,7 +82,7 @@ func randomObject(r *rand.Rand) *unstructured.Unstructured {
 	version, kind, _ := strings.Cut(kind, " ")
 	u.SetAPIVersion(version)
 	u.SetKind(kind)
-	u.SetName(one(r, "a", "b", "kube-system"))
+	u.SetName(one(r, "a", "b", "kube-system", "{{a}} $(b)"))
 	if kind == "Pod" || kind == "Deployment" {
 		u.SetNamespace(one(r, "a", "b", "kube-system"))
 		u.SetName(one(r, "a", "b", "")) // one that the API server names
@@ -108,7 +108,7 @@ spec:
 	now := time.Date(2026, 1, 16, 12, 0, 0, 0, time.UTC)
 	renderer, compiler := render.New(render.Options{}), cel.New()
 	seen := map[string]int{}
-	for i := range 300 {
+	for i := range 150 {
 		target, err := policy.At(randomTarget(r, now), now)
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ spec:
 		}
 	}
 	for _, what := range []string{"in scope true, waived true", "in scope true, waived false", "in scope false, waived false"} {
-		if seen[what] < 500 {
+		if seen[what] < 200 {
 			t.Errorf("hardly a test: %v", seen)
 		}
 	}

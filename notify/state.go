@@ -211,8 +211,8 @@ func (s *State) happened(e kspec.Event, routed []string) []telling {
 	var due []telling
 	for _, n := range routed {
 		told := s.Alerts[e.Type].Told[n]
-		known := func(print string) bool { return slices.Contains(told.Fingerprints, print) }
-		if s.pending(e, n) >= 0 || !slices.ContainsFunc(newsOf(e), func(print string) bool { return !known(print) }) {
+		news := slices.DeleteFunc(newsOf(e), func(mark string) bool { return slices.Contains(told.Fingerprints, mark) })
+		if len(news) == 0 || s.pending(e, n) >= 0 {
 			continue
 		}
 		due = append(due, telling{e, n, deliver.New, e.Time, told.At})

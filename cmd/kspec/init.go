@@ -49,6 +49,9 @@ NAME is made of the name of the context unless it is given.`,
   kspec init prod --template compliance --no-cluster`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := exclusive(cmd, "no-cluster", "kubeconfig", "context"); err != nil {
+				return err
+			}
 			return flags.run(cmd.Context(), a, strings.Join(args, ""))
 		},
 	}
@@ -59,8 +62,6 @@ NAME is made of the name of the context unless it is given.`,
 	f.StringVar(&flags.template, "template", "", "what to demand: "+strings.Join(initTemplates(), ", ")+" (default: what holds)")
 	f.StringVarP(&flags.write, "write", "w", "", "folder to write the layout of a config repo in, instead of printing the ClusterSpec")
 	f.BoolVar(&flags.force, "force", false, "with --write, replace the ClusterSpec of the name if it is there")
-	cmd.MarkFlagsMutuallyExclusive("no-cluster", "kubeconfig")
-	cmd.MarkFlagsMutuallyExclusive("no-cluster", "context")
 	return cmd
 }
 
@@ -226,8 +227,8 @@ const (
 Policy templates of this repo: a folder each, with a PolicyTemplate document. A ClusterSpec names them in
 spec.policyTemplates, as it names those that come with kspec, such as security-baseline.
 
-"kspec render --spec NAME --write" writes what they come to into clusters/NAME/policies, from where Flux or Argo CD
-deploys it. Do not edit files there.
+In mode audit or enforce, "kspec render --spec NAME --write" writes what they come to into clusters/NAME/policies, from
+where Flux or Argo CD deploys it. Do not edit files there.
 `
 	alertsExample = `# Whom kspec tells of what. Take the # away, and give kspec's operator the secret that is named here: documents in Git
 # name secrets, and never hold them.

@@ -52,7 +52,12 @@ document could not be read or rewritten; the others are.`,
   # What is in a cluster.
   kubectl get clusterspecification prod -o yaml | kspec migrate -`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return flags.run(a, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := exclusive(cmd, "write", "check"); err != nil {
+				return err
+			}
+			return flags.run(a, args)
+		},
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.write, "write", "w", false, "change the files, instead of printing the documents")
@@ -80,9 +85,6 @@ type migratedFile struct {
 func (f *migrateFlags) run(a *app, args []string) error {
 	if formats := []string{"text", "json", "yaml"}; !slices.Contains(formats, f.output) {
 		return fmt.Errorf("unknown output %q: want %s", f.output, strings.Join(formats, ", "))
-	}
-	if f.write && f.check {
-		return errors.New("--write changes what --check only lists: give one of them")
 	}
 	files, errs := migrateAll(a.in, args)
 	for i := range files {

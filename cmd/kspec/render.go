@@ -44,6 +44,9 @@ needs what only an admission request has, or a template cannot be rendered.`,
   kspec render --repo . --worktree --test`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(cmd, "test", "write"); err != nil {
+				return err
+			}
 			source, err := repo.open(a)
 			if err != nil {
 				return err
@@ -76,8 +79,12 @@ needs what only an admission request has, or a template cannot be rendered.`,
 				if err != nil {
 					return err
 				}
-				if p := t.InForce; p != nil && p.Outside {
+				switch p := t.InForce; {
+				case p == nil:
+				case p.Outside:
 					a.log.WarnContext(cmd.Context(), "outside of the times at which the policies act", "target", t, "mode", string(p.Mode), "until", p.Until)
+				case p.Mode == kspec.Monitor:
+					a.log.WarnContext(cmd.Context(), "policies are checked and not delivered: see spec.enforcement", "target", t, "mode", string(p.Mode))
 				}
 				for _, note := range t.Notes {
 					a.log.WarnContext(cmd.Context(), "of how the target is treated", "target", t, "note", inertLine(note))
@@ -94,7 +101,6 @@ needs what only an admission request has, or a template cannot be rendered.`,
 	cmd.Flags().BoolVarP(&write, "write", "w", false, "write the rendered policies to the delivery path of the clone")
 	cmd.Flags().BoolVar(&explain, "explain", false, "tell on standard error how each folder and template was built, and where each rule comes from")
 	cmd.Flags().BoolVar(&test, "test", false, "evaluate the objects that templates ship to be tested with, and print a table")
-	cmd.MarkFlagsMutuallyExclusive("test", "write")
 	return cmd
 }
 

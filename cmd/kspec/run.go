@@ -118,6 +118,16 @@ NO_COLOR=1 nowhere.`,
 	return root
 }
 
+// exclusive refuses a flag of cmd that is given together with one of others.
+func exclusive(cmd *cobra.Command, flag string, others ...string) error {
+	for _, other := range others {
+		if cmd.Flags().Changed(flag) && cmd.Flags().Changed(other) {
+			return fmt.Errorf("--%s and --%s exclude each other: give one of them", flag, other)
+		}
+	}
+	return nil
+}
+
 // hintUsage makes cmd, and what it holds, tell with a wrong number of arguments
 // how it is used.
 func hintUsage(cmd *cobra.Command) {

@@ -199,7 +199,7 @@ func policyParts(template string) []*part {
 	case "development":
 		return []*part{below("policyTemplates:", plain("", "- name: security-baseline", "  parameters: {runAsNonRoot: false}")), mode}
 	case "compliance":
-		return []*part{below("policyTemplates:", plain("", "- name: security-baseline", "- name: compliance-strict")), mode}
+		return []*part{below("policyTemplates:", plain("", "- name: pod-security-restricted", "- name: compliance-strict")), mode}
 	}
 	return []*part{below("policyTemplates:", plain("", "- name: security-baseline")), mode}
 }
@@ -222,7 +222,7 @@ func requirementParts(template string, f *clusterFacts) []*part {
 		below("podSecurity:",
 			when(facts, demand("", "enforce: restricted")),
 			when(production, &part{lines: []string{"enforce: " + level}, demand: true, instead: facts}),
-			when(!facts, demand("", "warn: restricted"))),
+			when(!facts, demand("", "warn: "+level))),
 		below("network:", when(production, demand("every namespace isolates its Pods", "defaultDeny: true"))),
 		below("workloads:",
 			below("containers:",

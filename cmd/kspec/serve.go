@@ -85,7 +85,7 @@ Of several replicas one works and the others wait, by a Lease in --namespace.`,
 }
 
 func serve(ctx context.Context, a *app, flags serveFlags) error {
-	if err := errors.Join(flags.check(), flags.look.checkWorkers(), flags.look.cluster.check(), flags.look.repo.forge.check()); err != nil {
+	if err := errors.Join(flags.check(), flags.look.checkWorkers(), flags.look.cluster.check(), flags.look.registries.check(), flags.look.repo.forge.check()); err != nil {
 		return err
 	}
 	log, err := a.serveLog(flags.logFormat)

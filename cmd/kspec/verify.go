@@ -31,6 +31,9 @@ Exit codes: 0 all signed, 1 an image is not, 2 kspec could not look.`,
   kspec verify --repo . --spec prod --running
   kspec verify --key cosign.pub ghcr.io/acme/web:1.4.2`,
 		RunE: func(cmd *cobra.Command, images []string) error {
+			if err := flags.look.check(); err != nil {
+				return err
+			}
 			if len(images) == 0 {
 				return verifySpecs(cmd.Context(), a, flags)
 			}
@@ -49,9 +52,6 @@ Exit codes: 0 all signed, 1 an image is not, 2 kspec could not look.`,
 
 // verifySpecs checks the images of every selected ClusterSpec.
 func verifySpecs(ctx context.Context, a *app, flags verifyFlags) error {
-	if err := flags.look.check(); err != nil {
-		return err
-	}
 	w, err := flags.look.wire(ctx, a, flags.running)
 	if err != nil {
 		return err

@@ -86,6 +86,15 @@ func (f *registryFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.redirects, "registry-redirect", nil, "further host that registries may redirect downloads to, such as *.blob.example.com")
 }
 
+func (f *registryFlags) check() error {
+	for _, host := range f.insecure {
+		if strings.Contains(host, "/") {
+			return fmt.Errorf("--insecure-registry %s: want a host, or host:port", host)
+		}
+	}
+	return nil
+}
+
 func (f *registryFlags) options(log *slog.Logger) verify.Options {
 	return verify.Options{AllowHTTP: f.insecure, AllowRedirects: f.redirects, Log: log}
 }
@@ -114,7 +123,7 @@ func (f *lookFlags) check() error {
 	if !slices.Contains(report.Formats(), f.output) {
 		return fmt.Errorf("unknown output %q: want %s", f.output, strings.Join(report.Formats(), ", "))
 	}
-	return errors.Join(f.checkWorkers(), f.cluster.check())
+	return errors.Join(f.checkWorkers(), f.cluster.check(), f.registries.check())
 }
 
 func (f *lookFlags) checkWorkers() error {

@@ -18,7 +18,17 @@ spec:
   interval: 24h
   policyExemptions:
   - {name: legacy, reason: it ends soon, approver: octocat, namespaces: [shop], expiresAt: %s}
-`, end.UTC().Format(time.RFC3339))
+  - {name: vendor, reason: a week is near, approver: octocat, namespaces: [shop], expiresAt: %s}
+---
+apiVersion: kspec.io/v1alpha1
+kind: AlertConfig
+metadata: {name: team}
+spec:
+  defaultNotifiers: [slack]
+  slack:
+    webhookURL: {secretRef: {name: slack-hook, key: url}}
+    events: [ExemptionEnding]
+`, end.UTC().Format(time.RFC3339), end.Add(7*24*time.Hour-4*time.Second).UTC().Format(time.RFC3339))
 	if err := p.forge.Create("acme/ending", "main", fstest.MapFS{"spec.yaml": {Data: []byte(spec)}}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +41,14 @@ spec:
 	})
 	if time.Now().Before(end) {
 		t.Errorf("found before %s:\n%s", end, d.text())
+	}
+	var told []string
+	for _, m := range p.slack.Messages() {
+		told = append(told, m.String())
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "2 exemptions end soon") || !strings.Contains(told[0], "in less than a day") ||
+		!strings.Contains(told[0], "in less than 14 days") || !strings.Contains(told[1], "in less than 7 days") {
+		t.Errorf("want two alerts, and none when an exemption has ended:\n%s", strings.Join(told, "\n"))
 	}
 	d.stop(t)
 	checkLog(t, d.text())

@@ -105,14 +105,13 @@ func (s *sweep) trackedByLabel(u *unit, o *subject, known string) string {
 
 // ownMark is kspec's own mark on the policies that it rendered.
 func (s *sweep) ownMark() (mark, bool) {
-	const longestLabel = 63
 	d := s.target.Delivery
-	if d.Path == "" || len(s.target.Name) > longestLabel || d.Unit.Name != "" && s.engine.deployers[path.Clean(d.Path)] == nil {
+	if d.Path == "" || d.Unit.Name != "" && s.engine.deployers[path.Clean(d.Path)] == nil {
 		return mark{}, false
 	}
 	m := mark{
 		who: "kspec for ClusterSpec " + s.target.Name, folder: path.Clean(d.Path), manager: d.FieldManager,
-		selector: ownerLabel + "=" + s.target.Name, label: ownerLabel, unit: s.engine.deployers[path.Clean(d.Path)],
+		selector: kspec.OwnerLabel + "=" + s.target.Owner(), label: kspec.OwnerLabel, unit: s.engine.deployers[path.Clean(d.Path)],
 		kinds: map[schema.GroupKind]bool{
 			{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"}:        true,
 			{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicyBinding"}: true,

@@ -34,8 +34,6 @@ const (
 	// strayEvery is how long a look that found none holds while nothing that it
 	// follows from changes.
 	strayEvery = 10 * time.Minute
-	// ownerLabel is on every object that kspec renders of a template.
-	ownerLabel = "kspec.io/owner"
 )
 
 // strays finds the objects that carry a mark of the target and are gone from
@@ -217,7 +215,7 @@ func (m mark) stray(id kspec.ObjectID, severity kspec.Severity) kspec.Finding {
 		Hint:      m.remedy(id),
 		DecidedBy: kspec.TierFields, Source: kspec.Source{Overlay: m.folder}, Controls: []string{},
 	}
-	if m.selector != "" && m.label == ownerLabel {
+	if m.selector != "" && m.label == kspec.OwnerLabel {
 		f.Type = kspec.TypePolicy
 	}
 	return f.Fingerprinted()

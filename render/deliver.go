@@ -21,18 +21,13 @@ import (
 	where "github.com/cloudcwfranck/kspec/policy"
 )
 
-// OwnerLabel is on every object that kspec renders of a template; its value is
-// the name of the ClusterSpec.
-const OwnerLabel = "kspec.io/owner"
-
-// OriginAnnotation is on every policy that a rule became, and on every object of
+// originAnnotation is on every policy that a rule became, and on every object of
 // a template that a ClusterSpec inherits; its value says where it comes from.
-const OriginAnnotation = "kspec.io/origin"
+const originAnnotation = "kspec.io/origin"
 
 const (
-	longestName  = 253
-	longestLabel = 63
-	header       = kspec.RenderedMark + " from "
+	longestName = 253
+	header      = kspec.RenderedMark + " from "
 )
 
 // rename gives the objects of a template names that say whose they are, and
@@ -65,19 +60,7 @@ func (j *job) rename(policies []policy) {
 
 // name returns kspec-<target>-<rule>, cut with a hash where it is too long.
 func (j *job) name(rule string) string {
-	return cut("kspec-"+j.target.Name+"-"+rule, longestName)
-}
-
-func cut(name string, longest int) string {
-	if len(name) <= longest {
-		return name
-	}
-	return strings.TrimRight(name[:longest-9], "-.") + "-" + shortDigest(name)
-}
-
-func shortDigest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:4])
+	return kspec.Shorten("kspec-"+j.target.Name+"-"+rule, longestName)
 }
 
 // tame removes from a Namespace the labels that make Pod Security deny, unless
@@ -100,14 +83,14 @@ func (j *job) own(u policy) {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[OwnerLabel] = cut(j.target.Name, longestLabel)
+	labels[kspec.OwnerLabel] = j.target.Owner()
 	u.SetLabels(labels)
 	annotations := u.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
 	if u.origin != "" {
-		annotations[OriginAnnotation] = u.origin
+		annotations[originAnnotation] = u.origin
 	}
 	if u.GetKind() == "Namespace" {
 		annotations["kustomize.toolkit.fluxcd.io/prune"] = "disabled"
@@ -276,14 +259,15 @@ func fileNames(policies []policy) []string {
 		parts := []string{p.GetKind(), p.GetNamespace(), p.GetName()}
 		parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 		name := strings.ToLower(strings.Join(parts, "-"))
-		name = cut(strings.NewReplacer(":", "-", "/", "-", `\`, "-").Replace(name), longest)
+		name = kspec.Shorten(strings.NewReplacer(":", "-", "/", "-", `\`, "-").Replace(name), longest)
 		names = append(names, name)
 		count[name]++
 	}
 	for i, name := range names {
 		if count[name] > 1 {
 			p := policies[i]
-			names[i] = cut(name, longest-9) + "-" + shortDigest(strings.Join([]string{p.GetAPIVersion(), p.GetKind(), p.GetNamespace(), p.GetName()}, "/"))
+			sum := sha256.Sum256([]byte(strings.Join([]string{p.GetAPIVersion(), p.GetKind(), p.GetNamespace(), p.GetName()}, "/")))
+			names[i] = kspec.Shorten(name, longest-9) + "-" + hex.EncodeToString(sum[:4])
 		}
 		names[i] += ".yaml"
 	}

@@ -50,10 +50,11 @@ func (p *program) kyvernoLegacy(mode kspec.Enforcement, selector map[string]any)
 	if mode == kspec.Enforce {
 		action = "Enforce"
 	}
+	const longestRule = 63
 	policy := object("kyverno.io/v1", "ClusterPolicy", p.rule.Name, map[string]any{
 		"admission": true, "background": false, "failurePolicy": "Fail",
 		"rules": []any{map[string]any{
-			"name": cut(p.rule.Name, longestLabel),
+			"name": kspec.Shorten(p.rule.Name, longestRule),
 			"match": map[string]any{"any": []any{map[string]any{"resources": map[string]any{
 				"kinds": kinds, "namespaceSelector": selector, "operations": []any{"CREATE", "UPDATE"},
 			}}}},

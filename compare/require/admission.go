@@ -190,18 +190,14 @@ func (l *look) bound(ctx context.Context, kind schema.GroupKind, selector string
 	return all, err
 }
 
-// ownerLabel is on every object that kspec renders of a template.
-const ownerLabel = "kspec.io/owner"
-
 // count counts the policies of the target that are in the cluster, by what they
 // and their bindings say there and not by what Git does. It is no requirement:
 // when they cannot all be read, none is counted.
 func (l *look) count(ctx context.Context) {
-	const longestLabel = 63
-	if len(l.target.Templates) == 0 || len(l.target.Name) > longestLabel {
+	if len(l.target.Templates) == 0 {
 		return
 	}
-	selector := ownerLabel + "=" + l.target.Name
+	selector := kspec.OwnerLabel + "=" + l.target.Owner()
 	bound, err := l.bound(ctx, schema.GroupKind{Group: admissionv1.GroupName, Kind: validating + "Binding"}, selector)
 	if err != nil {
 		return

@@ -178,6 +178,14 @@ func TestPoliciesAreCountedFromTheCluster(t *testing.T) {
 	if got := look(t, cluster(t), "{}").Policies; got != nil {
 		t.Errorf("nothing is delivered: counted %+v", got)
 	}
+	long := targetOf(t, spec)
+	long.Name = strings.Repeat("long-", 20) + "name"
+	m = cluster(t, owned(long.Owner(), "a", "Deny"), owned("prod", "b", "Deny"))
+	readers := require.ReadersFunc(func(context.Context, kspec.Target) (require.Reader, error) { return m, nil })
+	rep, err := require.New(nil, readers, func() time.Time { return now }).Look(t.Context(), long)
+	if diff := cmp.Diff(&kspec.PolicyCount{Enforced: 1}, rep.Policies); diff != "" || err != nil {
+		t.Errorf("%v, of a long name (-want +got):\n%s", err, diff)
+	}
 }
 
 func detect(t *testing.T, m *made, spec string, before kspec.Report, failed error) (kspec.Report, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/elliptic"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,6 +52,7 @@ func (w withCluster) Run() int { return kube.Main(w.m) }
 //	repo DIR            create the repo $REPO from DIR
 //	push DIR MESSAGE [BRANCH]  make DIR the content of its main branch, or another, as a person
 //	live MANAGER VERB FILE  apply, update, patch, create or delete the objects of FILE
+//	agrees REPORT FILE  the API server denies just the objects of FILE that break a rule in the scan REPORT
 //	pulls N             there are N pull requests; prints them to stdout
 //	pull N merge|close  do that as a person
 //	propose LOGIN BRANCH DIR  open a pull request that makes DIR the content of main, as LOGIN
@@ -110,7 +113,7 @@ func runScripts(t *testing.T, dir string, cluster *kube.Cluster) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"repo": s.repo, "push": s.push, "live": s.live, "pulls": s.pulls, "pull": s.pull,
+			"repo": s.repo, "push": s.push, "live": s.live, "agrees": s.agrees, "pulls": s.pulls, "pull": s.pull,
 			"propose": s.propose, "review": s.review, "dismiss": s.dismiss,
 			"image": s.image, "envsubst": envsubst,
 			"as": as, "revealed": revealed, "large": large, "fault": s.fault, "faulted": s.faulted, "lag": s.lag,
@@ -194,6 +197,43 @@ func (s *scripts) served(crd *unstructured.Unstructured) error {
 		_, err := s.client.RESTMapper().RESTMapping(kind)
 		return err == nil, nil
 	})
+}
+
+func (s *scripts) agrees(ts *testscript.TestScript, _ bool, args []string) {
+	var report struct {
+		Findings []struct {
+			Object   struct{ Kind, Namespace, Name string }
+			WaivedBy *string
+		}
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &report))
+	broken := map[string]bool{}
+	for _, f := range report.Findings {
+		if f.WaivedBy == nil {
+			broken[f.Object.Kind+" "+f.Object.Namespace+"/"+f.Object.Name] = true
+		}
+	}
+	objects, err := decode(ts.ReadFile(args[1]))
+	ts.Check(err)
+	var differ []string
+	agree := func(ctx context.Context) (bool, error) { // policies act a moment after they were applied
+		differ = nil
+		for _, u := range objects {
+			id := u.GetKind() + " " + u.GetNamespace() + "/" + u.GetName()
+			err := s.client.Create(ctx, u.DeepCopy(), client.DryRunAll)
+			denied := err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy")
+			if err != nil && !denied && !apierrors.IsAlreadyExists(err) {
+				return false, err
+			}
+			if denied != broken[id] {
+				differ = append(differ, fmt.Sprintf("%s: denied %t (%v), broken in the scan %t", id, denied, err, broken[id]))
+			}
+		}
+		return len(differ) == 0, nil
+	}
+	if err := wait.PollUntilContextTimeout(s.t.Context(), 200*time.Millisecond, time.Minute, true, agree); err != nil {
+		ts.Fatalf("%v\n%s", err, strings.Join(differ, "\n"))
+	}
 }
 
 func do(ctx context.Context, c client.Client, manager, verb string, u *unstructured.Unstructured) error {

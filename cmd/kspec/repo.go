@@ -26,7 +26,7 @@ import (
 // mean the same for every verb.
 type repoFlags struct {
 	repo, branch, revision string
-	given                  func(flag string) bool
+	given                  func() bool // whether --repo was given
 	worktree               bool
 	specs                  []string
 	cacheDir               string
@@ -44,7 +44,7 @@ func (f *repoFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.repo, "repo", ".", "config repo: an https or ssh URL, the path of a clone, or of a folder in one that is then the root (default: the clone around the current folder)")
 	flags.Lookup("repo").DefValue = ""
-	f.given = flags.Changed
+	f.given = func() bool { return flags.Changed("repo") }
 	flags.StringVar(&f.branch, "branch", "", "branch to read (default: HEAD of the clone, or the default branch of the URL)")
 	flags.StringVar(&f.revision, "revision", "", "commit to read instead of the head of the branch")
 	flags.BoolVar(&f.worktree, "worktree", false, "read what is not committed yet; --repo must be a clone")
@@ -147,9 +147,6 @@ func (r configRepo) dir() string {
 
 // open opens the repo without reading it.
 func (f *repoFlags) open(a *app) (configRepo, error) {
-	if f.given("spec") && len(f.specs) == 0 {
-		return configRepo{}, errors.New("--spec is empty, which would mean all ClusterSpecs: leave it out, or name one")
-	}
 	auth, err := f.auth()
 	if err != nil {
 		return configRepo{}, err
@@ -162,7 +159,7 @@ func (f *repoFlags) open(a *app) (configRepo, error) {
 		return configRepo{}, err
 	}
 	r := configRepo{source, "."}
-	if source.Dir() != "" && f.given("repo") {
+	if source.Dir() != "" && f.given() {
 		r.root, err = relative(source.Dir(), f.repo)
 	}
 	return r, err

@@ -3,6 +3,7 @@ package gitsource
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // Limits bound what one repository may cost. Zero means the default, which is
@@ -56,7 +57,11 @@ type LimitError struct {
 
 // Error implements error.
 func (e *LimitError) Error() string {
-	s := fmt.Sprintf("more than %d (limit %s)", e.Max, e.Limit)
+	unit := ""
+	if strings.HasSuffix(e.Limit, "Bytes") {
+		unit = " bytes"
+	}
+	s := fmt.Sprintf("more than %d%s (limit %s)", e.Max, unit, e.Limit)
 	if e.Path != "" {
 		s = printable(e.Path) + ": " + s
 	}

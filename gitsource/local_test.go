@@ -230,7 +230,7 @@ func TestWorktreeFilesSwappedForLinksAreRefused(t *testing.T) {
 	check(t, os.Remove(filepath.Join(dir, "README.md")))
 	write(t, dir, "README.md", strings.Repeat("x", 101))
 	_, err := fs.ReadFile(tree.FS, "README.md")
-	fails(t, err, nil, "more than 100 (limit FileBytes)", "")
+	fails(t, err, nil, "more than 100 bytes (limit FileBytes)", "")
 }
 
 func TestWorktreeKeepsTheLimits(t *testing.T) {

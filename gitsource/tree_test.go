@@ -235,8 +235,8 @@ func TestLimits(t *testing.T) {
 	}{
 		{"Files", gitsource.Limits{Files: 5}, gitsource.Limits{Files: 4}, "more than 4 (limit Files)"},
 		{"Depth", gitsource.Limits{Depth: 2}, gitsource.Limits{Depth: 1}, "a/b: more than 1 (limit Depth)"},
-		{"TreeBytes", gitsource.Limits{TreeBytes: 1060}, gitsource.Limits{TreeBytes: 1059}, "more than 1059 (limit TreeBytes)"},
-		{"ObjectBytes", gitsource.Limits{ObjectBytes: 1000}, gitsource.Limits{ObjectBytes: 999}, "more than 999 (limit ObjectBytes)"},
+		{"TreeBytes", gitsource.Limits{TreeBytes: 1060}, gitsource.Limits{TreeBytes: 1059}, "more than 1059 bytes (limit TreeBytes)"},
+		{"ObjectBytes", gitsource.Limits{ObjectBytes: 1000}, gitsource.Limits{ObjectBytes: 999}, "more than 999 bytes (limit ObjectBytes)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.limit, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestLimits(t *testing.T) {
 		s, _ = open(t, o.url, gitsource.Options{Limits: gitsource.Limits{FileBytes: 999}})
 		tree := head(t, s)
 		_, err := fs.ReadFile(tree.FS, "a/b/big")
-		fails(t, err, nil, "a/b/big: more than 999 (limit FileBytes)", "")
+		fails(t, err, nil, "a/b/big: more than 999 bytes (limit FileBytes)", "")
 		if len(read(t, tree, "a/middle")) != 50 {
 			t.Error("one big file stopped another")
 		}

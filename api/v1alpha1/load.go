@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -59,7 +60,7 @@ func read(fsys fs.FS) (docs []Document, errs []error) {
 	_ = fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			errs = append(errs, &FieldError{File: name, Msg: "cannot be read: " + err.Error()})
+			errs = append(errs, unreadable(name, err))
 			return nil //nolint:nilerr // the error is told, and the others are read
 		case entry.IsDir() && entry.Name() == ".git":
 			return fs.SkipDir
@@ -76,13 +77,13 @@ func read(fsys fs.FS) (docs []Document, errs []error) {
 func readFile(fsys fs.FS, name string) ([]Document, []error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, []error{&FieldError{File: name, Msg: "cannot be read: " + err.Error()}}
+		return nil, []error{unreadable(name, err)}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, []error{&FieldError{File: name, Msg: "cannot be read: " + err.Error()}}
+		return nil, []error{unreadable(name, err)}
 	case len(data) <= maxFile:
 		return Decode(name, data)
 	case claims(data):
@@ -90,6 +91,14 @@ func readFile(fsys fs.FS, name string) ([]Document, []error) {
 	default:
 		return nil, nil
 	}
+}
+
+// unreadable says that a file cannot be read; its name is told by the place.
+func unreadable(name string, err error) *FieldError {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return &FieldError{File: name, Msg: "cannot be read: " + err.Error()}
 }
 
 func (d Document) kind() string { return d.Object.GetObjectKind().GroupVersionKind().Kind }

@@ -162,7 +162,7 @@ func TestLoadTellsOfFilesItCannotRead(t *testing.T) {
 		if diff := cmp.Diff([]string{"spec b b/x.yaml"}, names(set)); diff != "" {
 			t.Errorf("%s: documents (-want +got):\n%s", bad, diff)
 		}
-		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "cannot be read") {
+		if len(errs) != 1 || errs[0].Error() != bad+": cannot be read: permission denied" {
 			t.Errorf("%s: errors %v, want one", bad, errs)
 		}
 	}

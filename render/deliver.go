@@ -119,27 +119,26 @@ func origin(origins []kspec.Origin) string {
 // says all that a template says is enough; one that says less is told so,
 // because two declarations of one object undo each other.
 func (j *job) undeclared(policies []policy) []policy {
-	type identity struct{ group, kind, namespace, name string }
-	of := func(u *unstructured.Unstructured) identity {
-		return identity{u.GroupVersionKind().Group, u.GetKind(), u.GetNamespace(), u.GetName()}
-	}
-	declared := map[identity]item{}
+	declared := map[kspec.ObjectID]item{}
 	for _, o := range j.objects {
-		declared[of(o.Unstructured)] = o
+		declared[inAnyVersion(o.Unstructured)] = o
 	}
 	var rest []policy
 	for _, p := range policies {
-		o, ok := declared[of(p.Unstructured)]
-		switch {
-		case !ok:
+		o, ok := declared[inAnyVersion(p.Unstructured)]
+		if !ok {
 			rest = append(rest, p)
-		case j.delivered(o.Source.File):
+			continue
+		}
+		if j.delivered(o.Source.File) {
 			rest = append(rest, p)
 			j.dropDelivered(o)
-		case !holds(o.Unstructured.Object, p.Object):
+			continue
+		}
+		if lacks := missing(o.Unstructured.Object, p.Object); lacks != nil {
 			j.unknown = append(j.unknown, kspec.Unknown{
 				Object: o.ID(), Source: o.Source,
-				Reason: fmt.Sprintf("%s: template %s demands more of this object: add\n%s", place(o.Source), p.template.Name, missing(o.Unstructured.Object, p.Object)),
+				Reason: fmt.Sprintf("%s: template %s demands more of this object: add\n%s", place(o.Source), p.template.Name, asYAML(lacks)),
 			})
 		}
 	}
@@ -167,11 +166,8 @@ func (j *job) dropDelivered(o item) {
 	})
 }
 
-// holds reports whether have says all that want says.
-func holds(have, want any) bool { return less(have, want) == nil }
-
-// less returns the part of want that have lacks, nil for none.
-func less(have, want any) any {
+// missing returns the part of want that have lacks, nil for none.
+func missing(have, want any) any {
 	w, ok := want.(map[string]any)
 	h, also := have.(map[string]any)
 	if !ok || !also {
@@ -182,7 +178,7 @@ func less(have, want any) any {
 	}
 	lacks := map[string]any{}
 	for key := range w {
-		if part := less(h[key], w[key]); part != nil {
+		if part := missing(h[key], w[key]); part != nil {
 			lacks[key] = part
 		}
 	}
@@ -192,8 +188,8 @@ func less(have, want any) any {
 	return lacks
 }
 
-func missing(have, want any) string {
-	data, err := yaml.Marshal(less(have, want))
+func asYAML(v any) string {
+	data, err := yaml.Marshal(v)
 	if err != nil {
 		return err.Error()
 	}

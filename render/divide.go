@@ -78,8 +78,6 @@ func (s *scanner) divide(file string) (plan, error) {
 	return p.plan, nil
 }
 
-func nameOf(n *yaml.Node) string { return text(field(field(n, "metadata"), "name")) }
-
 // oneByOne refuses a kustomization with a field that looks at more than one
 // object.
 func oneByOne(k *kustomization) error {

@@ -247,6 +247,9 @@ func text(n *yaml.Node) string {
 	return n.Value
 }
 
+// nameOf returns the name of an object.
+func nameOf(n *yaml.Node) string { return text(field(field(n, "metadata"), "name")) }
+
 // flatten replaces lists of objects by their items.
 func flatten(file string, docs []document) ([]document, error) {
 	var flat []document

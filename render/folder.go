@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/konfig"
 
@@ -230,7 +231,7 @@ func (s *scanner) search(u *unstructured.Unstructured, fallback kspec.Source) ks
 	best, length := fallback, 0
 	for _, name := range slices.Sorted(maps.Keys(s.docs)) {
 		d := declaring(s.docs[name], u)
-		n := text(field(field(d.node, "metadata"), "name"))
+		n := nameOf(d.node)
 		if text(field(d.node, "kind")) == u.GetKind() && strings.Contains(u.GetName(), n) && len(n) > length {
 			best, length = kspec.Source{File: name, Line: d.line}, len(n)
 		}
@@ -258,7 +259,7 @@ func (s *scanner) generated(file string, o built) kspec.Source {
 	for _, n := range list.Content {
 		entries = append(entries, document{n, n.Line})
 	}
-	src.Line = closest(entries, o.object.GetName(), func(d document) string { return text(field(d.node, "name")) }).line
+	src.Line = closest(entries, o.object.GetName(), func(n *yaml.Node) string { return text(field(n, "name")) }).line
 	return src
 }
 
@@ -277,18 +278,18 @@ func declaring(docs []document, u *unstructured.Unstructured) document {
 	if len(kin) == 0 {
 		kin = docs
 	}
-	return closest(kin, u.GetName(), func(d document) string { return text(field(field(d.node, "metadata"), "name")) })
+	return closest(kin, u.GetName(), nameOf)
 }
 
 // closest returns the first of the documents whose name is the longest part of
 // name; the first of all when none is a part.
-func closest(docs []document, name string, nameOf func(document) string) document {
+func closest(docs []document, name string, nameIn func(*yaml.Node) string) document {
 	if len(docs) == 0 {
 		return document{line: 1}
 	}
 	best, length := docs[0], -1
 	for _, d := range docs {
-		if n := nameOf(d); n != "" && strings.Contains(name, n) && len(n) > length {
+		if n := nameIn(d.node); n != "" && strings.Contains(name, n) && len(n) > length {
 			best, length = d, len(n)
 		}
 	}

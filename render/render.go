@@ -203,15 +203,21 @@ func inside(name, dir string) bool {
 	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
 }
 
+// inAnyVersion is the identity of an object, without the version that its
+// manifest happens to be written in.
+func inAnyVersion(u *unstructured.Unstructured) kspec.ObjectID {
+	id := kspec.IDOf(u)
+	id.Version = ""
+	return id
+}
+
 // unique returns the objects that are the only ones of their identity. Of the
 // others, the reader learns every place.
 func (j *job) unique() []kspec.Object {
-	type identity struct{ group, kind, namespace, name string }
-	first := make(map[identity]int, len(j.objects))
-	others := map[identity][]kspec.Object{}
+	first := make(map[kspec.ObjectID]int, len(j.objects))
+	others := map[kspec.ObjectID][]kspec.Object{}
 	for i, o := range j.objects {
-		id := o.ID()
-		key := identity{id.Group, id.Kind, id.Namespace, id.Name}
+		key := inAnyVersion(o.Unstructured)
 		if _, twice := first[key]; twice {
 			others[key] = append(others[key], o.Object)
 		} else {

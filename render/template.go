@@ -104,7 +104,7 @@ func (j *job) templateIn(fsys fs.FS, dir, name string) (*template, error) {
 	v := newView(fsys, j.limits)
 	for _, e := range entries {
 		file := path.Join(dir, e.Name())
-		if e.IsDir() || isKustomization(file) || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
+		if e.IsDir() || isKustomization(file) || !isYAML(file) {
 			continue
 		}
 		t, err := templateOf(v, file, name)
@@ -213,8 +213,7 @@ func (j *job) templates(ctx context.Context) []kspec.File {
 func distinct(policies []policy) (all []policy, repeated bool) {
 	seen := map[kspec.ObjectID]policy{}
 	for _, p := range policies {
-		id := kspec.Object{Unstructured: p.Unstructured}.ID()
-		id.Version = ""
+		id := inAnyVersion(p.Unstructured)
 		before, twice := seen[id]
 		switch {
 		case !twice:

@@ -290,6 +290,19 @@ func TestPolicyReportsFitIntoACluster(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotInGitTakesNothingFromWhatPassed(t *testing.T) {
+	rep := inSync()
+	rep.Findings = []kspec.Finding{
+		{Type: kspec.TypeConfiguration, Verdict: kspec.ExtraObject, Object: kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "shop", Name: "old"}},
+		{Type: kspec.TypeCompliance, Verdict: kspec.Violation, Object: kspec.ObjectID{Group: "kspec.io", Version: "v1alpha1", Kind: "ClusterSpec", Name: "staging"}},
+		{Type: kspec.TypeConfiguration, Verdict: kspec.Missing, Object: kspec.ObjectID{Version: "v1", Kind: "Service", Namespace: "shop", Name: "web"}},
+	}
+	rep.Unknown = []kspec.Unknown{{Source: kspec.Source{File: "apps/broken"}, Reason: "no kustomization.yaml"}}
+	if text := write(t, "policyreport", report.Options{}, rep); !strings.Contains(text, "\n  pass: 13\n") {
+		t.Errorf("want 13 of 14 objects to pass:\n%s", text)
+	}
+}
+
 func TestPolicyReportsOfTwoTargetsHaveTwoNames(t *testing.T) {
 	names, labels := map[string]bool{}, map[string]bool{}
 	targets := []string{"", "prod-eu", "Prod-EU", "prod_eu", "prod.eu", "..", "a..b", "é", "\n", strings.Repeat("a", 300), strings.Repeat("a", 301)}

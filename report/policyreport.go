@@ -206,14 +206,19 @@ func policyResultOf(f kspec.Finding) policyResult {
 	return r
 }
 
-// passed counts the objects that nothing is wrong with and that were looked at.
+// passed counts the objects of Git that nothing is wrong with and that were
+// looked at.
 func passed(rep kspec.Report) int {
 	bad := map[kspec.ObjectID]bool{}
 	for _, f := range rep.Findings {
-		bad[f.Object] = true
+		if f.Verdict != kspec.ExtraObject && f.Object.Kind != "ClusterSpec" { // which stands for the whole cluster
+			bad[f.Object] = true
+		}
 	}
 	for _, u := range rep.Unknown {
-		bad[u.Object] = true
+		if u.Object != (kspec.ObjectID{}) {
+			bad[u.Object] = true
+		}
 	}
 	return max(0, rep.Coverage.Objects-len(bad))
 }

@@ -84,7 +84,7 @@ func few(notes []string) []string {
 }
 
 // rules renders and compiles the policies of t. It adds to rep what of them
-// cannot be evaluated, and what they assume.
+// cannot be evaluated.
 func (w *wiring) rules(ctx context.Context, t kspec.Target, m *manifests, rep *kspec.Report) (*cel.Set, error) {
 	t.Overlays, t.Waiving, t.Delivery.Policies = nil, nil, kspec.VAP
 	if t.Enforcement != kspec.Audit {
@@ -95,7 +95,6 @@ func (w *wiring) rules(ctx context.Context, t kspec.Target, m *manifests, rep *k
 		return nil, err
 	}
 	rep.Unknown = append(rep.Unknown, want.Unknown...)
-	rep.Notes = append(rep.Notes, want.Assumed...)
 	var all []*unstructured.Unstructured
 	for _, o := range slices.Concat(want.Objects, ofKind(m.objects, "CustomResourceDefinition")) {
 		all = append(all, o.Unstructured)

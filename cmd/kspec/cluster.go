@@ -102,7 +102,7 @@ of --secrets-dir, and what it is; the exit code is 2 when one cannot.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.list(cmd.Context(), a) },
 	}
-	flags.repo.bind(cmd)
+	flags.repo.bindSource(cmd)
 	flags.cluster.bindSecrets(cmd)
 	bindList(cmd, &flags.output)
 	cmd.Flags().BoolVar(&flags.check, "check", false, "ask every cluster whether it can be reached, and what it is")
@@ -134,6 +134,9 @@ func (f *listFlags) list(ctx context.Context, a *app) error {
 	}
 	if err := printTable(a, f.output, rows, head, listedTarget.row); err != nil {
 		return err
+	}
+	if len(rows) == 0 {
+		_, _ = fmt.Fprintf(a.err, "kspec: hint: no ClusterTarget in %s at %s; \"kspec cluster add\" makes one\n", f.repo.repo, config.tree.Revision)
 	}
 	unreachable := slices.ContainsFunc(rows, func(t listedTarget) bool { return t.Status != nil && !t.Status.Reachable })
 	if len(errs) > 0 || unreachable {

@@ -41,6 +41,12 @@ type repoFlags struct {
 }
 
 func (f *repoFlags) bind(cmd *cobra.Command) {
+	f.bindSource(cmd)
+	cmd.Flags().StringSliceVar(&f.specs, "spec", nil, "name of a ClusterSpec (default: all)")
+}
+
+// bindSource binds the flags that say where the config repo is.
+func (f *repoFlags) bindSource(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.repo, "repo", ".", "config repo: an https or ssh URL, the path of a clone, or of a folder in one that is then the root (default: the clone around the current folder)")
 	flags.Lookup("repo").DefValue = ""
@@ -48,7 +54,6 @@ func (f *repoFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.branch, "branch", "", "branch to read (default: HEAD of the clone, or the default branch of the URL)")
 	flags.StringVar(&f.revision, "revision", "", "commit to read instead of the head of the branch")
 	flags.BoolVar(&f.worktree, "worktree", false, "read what is not committed yet; --repo must be a clone")
-	flags.StringSliceVar(&f.specs, "spec", nil, "name of a ClusterSpec (default: all)")
 	flags.StringVar(&f.cacheDir, "cache-dir", "", "folder to keep fetched commits and built overlays in, as they are, Secrets included; only its owner may read it (default: memory)")
 	flags.DurationVar(&f.timeout, "git-timeout", time.Minute, "longest time for one exchange with the Git server")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token for Git and the forge (default: $KSPEC_FORGE_TOKEN)")

@@ -36,6 +36,11 @@ Exit codes: 0 everything is valid, 2 something is not, or nothing was found.`,
   kspec validate --repo https://github.com/acme/config --branch main`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, flag := range []string{"repo", "branch", "revision", "worktree"} {
+				if len(args) > 0 && cmd.Flags().Changed(flag) {
+					return fmt.Errorf("%s is read as it is on disk, and --%s is about the config repo: give one of them", args[0], flag)
+				}
+			}
 			c, err := documents(cmd.Context(), a, repo, args)
 			if err != nil {
 				return err
@@ -46,7 +51,7 @@ Exit codes: 0 everything is valid, 2 something is not, or nothing was found.`,
 			return a.printDocuments(c.set, c.errs)
 		},
 	}
-	repo.bind(cmd)
+	repo.bindSource(cmd)
 	return cmd
 }
 

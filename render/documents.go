@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json" // which keeps whole numbers
 )
 
 // A placeError is an error with the place in Git that causes it.
@@ -344,11 +344,10 @@ func named(apiVersion, kind, name, generateName string) error {
 
 // decodeObject reads an object from JSON and checks that it can be named.
 func decodeObject(data []byte) (*unstructured.Unstructured, error) {
-	value, err := plainJSON(data)
-	if err != nil {
+	var m map[string]any
+	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("not an object: %w", err)
 	}
-	m, _ := value.(map[string]any)
 	u := &unstructured.Unstructured{Object: m}
 	return u, named(u.GetAPIVersion(), u.GetKind(), u.GetName(), u.GetGenerateName())
 }

@@ -53,45 +53,12 @@ func parameter(p v1alpha1.Parameter, given map[string]any, name string) (value, 
 	switch {
 	case ok:
 	case p.Default != nil:
-		if err := json.Unmarshal(p.Default.Raw, &raw); err != nil {
-			return value{}, fmt.Errorf("default: %w", err)
-		}
+		raw = *p.Default
 	default:
 		return value{}, errors.New("no value is given, and the template has no default")
 	}
 	data, err := p.Value(raw)
 	return value{p.Type, data}, err
-}
-
-// plainJSON decodes JSON with int64 for whole numbers.
-func plainJSON(text []byte) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, err
-	}
-	return whole(v), nil
-}
-
-func whole(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		f, _ := v.Float64()
-		return f
-	case []any:
-		for i := range v {
-			v[i] = whole(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = whole(v[k])
-		}
-	}
-	return v
 }
 
 // literal returns a value as JSON, which is also a literal of CEL: its strings

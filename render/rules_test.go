@@ -76,6 +76,7 @@ func TestParametersOfEveryTypeAreCELValues(t *testing.T) {
 		{"bool", "true", "params.p == true && !(!params.p)"},
 		{"int", "3", "params.p + 1 == 4"},
 		{"int", "-9223372036854775808", "params.p < 0"},
+		{"int", "1", "params.most == 9223372036854775807"},
 		{"quantity", `"2Gi"`, "quantity(params.p).isGreaterThan(quantity('1Gi'))"},
 		{"duration", `"7d"`, "duration(params.p) == duration('168h')"},
 		{"array", `["a", 2, true]`, "params.p.size() == 3 && 'a' in params.p && 2 in params.p && true in params.p"},
@@ -93,7 +94,7 @@ func TestParametersOfEveryTypeAreCELValues(t *testing.T) {
 			if c.given == "-9223372036854775808" {
 				given = int64(-9223372036854775808)
 			}
-			files := tree(ruled("own", "{p: {type: "+c.typ+"}, s: {type: string, default: a}, i: {type: int, default: 1}}", "  - name: is\n    subjects: [core/configmaps]\n    expression: >-\n      "+c.expression+"\n"))
+			files := tree(ruled("own", "{p: {type: "+c.typ+"}, s: {type: string, default: a}, i: {type: int, default: 1}, most: {type: int, default: 9223372036854775807}}", "  - name: is\n    subjects: [core/configmaps]\n    expression: >-\n      "+c.expression+"\n"))
 			want := doRender(t, compiled(), using("own", map[string]any{"p": given}), files)
 			var objects []*unstructured.Unstructured
 			for _, o := range want.Objects {

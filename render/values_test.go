@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/resource"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
@@ -19,7 +20,7 @@ func checkDecoded(t *testing.T, r *resource.Resource) bool {
 	data, err := r.MarshalJSON()
 	var value any
 	if err == nil {
-		value, err = plainJSON(data)
+		err = json.Unmarshal(data, &value)
 	}
 	var p plainReader
 	got, ok := p.value(r.YNode())

@@ -199,6 +199,9 @@ func (p part) document(file string, n *yaml.Node) (*Document, []error) {
 		return fail(apiVersion, "apiVersion", "%q is unknown: want %s/%s", apiVersion.Value, group, version)
 	}
 	object := newObject(kind.Value)
+	if kind.Value == "ComplianceReport" || kind.Value == "DriftReport" {
+		return fail(kind, "kind", "a %s is a result, and has no place in the config repo: take the document out", kind.Value)
+	}
 	if object == nil {
 		known := slices.Concat(kinds(), []string{oldSpecKind})
 		return fail(kind, "kind", "%q is unknown: want one of %s%s", kind.Value, strings.Join(kinds(), ", "), didYouMean(kind.Value, known))

@@ -113,6 +113,7 @@ func TestDecodeNamesTheMistake(t *testing.T) {
 		{"tag of Python", spec("  policyTemplate: {name: t, parameters: {a: !!python/object:os.system x}}\n"), []string{`f.yaml:5: spec.policyTemplate.parameters.a: the tag !!python/object:os.system is not read`}},
 		{"UTF-16", "\xff\xfe" + strings.Join(strings.Split(head, ""), "\x00") + "\x00", []string{`f.yaml:1: the file is UTF-16: save it as UTF-8`}},
 		{"unknown kind", "apiVersion: kspec.io/v1alpha1\nkind: ClusterSpeck\n", []string{`f.yaml:2: kind: "ClusterSpeck" is unknown: want one of ClusterSpec, ClusterTarget, AlertConfig, PolicyTemplate (did you mean "ClusterSpec"?)`}},
+		{"a report", "apiVersion: kspec.io/v1alpha1\nkind: DriftReport\n", []string{`f.yaml:2: kind: a DriftReport is a result, and has no place in the config repo: take the document out`}},
 		{"no kind", "x: 1\napiVersion: kspec.io/v1alpha1\n", []string{`f.yaml:1: kind: "" is unknown: want one of ClusterSpec, ClusterTarget, AlertConfig, PolicyTemplate`}},
 		{"unknown version", "kind: ClusterSpec\napiVersion: kspec.io/v2\n", []string{`f.yaml:2: apiVersion: "kspec.io/v2" is unknown: want kspec.io/v1alpha1`}},
 		{"no version", "kind: ClusterSpec\napiVersion: kspec.io\n", []string{`f.yaml:2: apiVersion: "kspec.io" is unknown: want kspec.io/v1alpha1`}},

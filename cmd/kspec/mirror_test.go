@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/cloudcwfranck/kspec"
@@ -147,4 +150,26 @@ func TestAClusterThatIsAwayIsAskedOnceAnInterval(t *testing.T) {
 	if text, _ := r.shown(t, "ClusterTarget", "edge"); text == "False no route" {
 		t.Error("the status does not tell that the cluster is back")
 	}
+}
+
+// mute takes requests and never answers.
+type mute struct{}
+
+func (mute) RoundTrip(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
+func TestAnAPIServerThatHangsHoldsNoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newMirrors(&rest.Config{Host: "https://hung.example", Transport: mute{}}, "kspec-system", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		m.looked(t.Context(), kspec.Target{Name: "prod", Interval: time.Hour}, kspec.Report{}, kspec.Outcome{}, nil)
+		if took := time.Since(begin); took > mirrorTimeout {
+			t.Errorf("a look waited %s for its status", took)
+		}
+	})
 }

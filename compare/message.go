@@ -102,6 +102,8 @@ func advice(v kspec.Verdict, want kspec.Object, fields []kspec.Field) string {
 	switch {
 	case v == kspec.ExtraField && who != "":
 		return fmt.Sprintf("set %s: add it to Git if it should stay, remove it from the cluster if not", who)
+	case v == kspec.ExtraField && fields[0].Manager != "" && fields[0].Manager != want.FieldManager:
+		return fmt.Sprintf("%s set it, and no apply takes it away: add it to Git if it should stay, remove it from the cluster if not", fields[0].Manager)
 	case v == kspec.ExtraField:
 		return fmt.Sprintf("Git does not set it any more: it goes when %s applies again", want.FieldManager)
 	case who != "":

@@ -61,6 +61,20 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
 	}
 }
 
+// What a controller adds to a policy stays when the engine applies Git again.
+func TestWhoAddedToAPolicyIsTold(t *testing.T) {
+	w := newWorld(t)
+	const name = "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: added-to}, spec: {"
+	want := desired(t, "", name+`matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [widgets]}]},
+  validations: [{expression: "object.metadata.name != 'x'"}]}}`)
+	w.deliver(want)
+	w.do("some-controller", "patch", name+`matchConditions: [{name: never, expression: "false"}]}}`)
+	rep := lookWith(t, clusterOf(t, nil), compare.Options{}, kspec.Target{Name: "test"}, want)
+	if len(rep.Findings) != 1 || !strings.HasPrefix(rep.Findings[0].Hint, "some-controller set it, and no apply takes it away") {
+		t.Errorf("got %+v", rep.Findings)
+	}
+}
+
 // policies define the kinds of Kyverno, of which this test needs no more.
 const policies = `
 {apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: clusterpolicies.kyverno.io}, spec: {group: kyverno.io, scope: Cluster,

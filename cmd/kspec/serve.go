@@ -293,6 +293,7 @@ func (s *server) adopt(ctx context.Context, c *checkout) {
 	s.mirrors.adopt(ctx, targets)
 	s.log.InfoContext(ctx, "config repo read", "revision", c.tree.Revision.String(), "targets", len(targets), "documentErrors", len(c.errs))
 	s.detector.Forget(awake(targets))
+	s.requirements.Forget(awake(targets))
 	s.loop.Set(targets)
 }
 

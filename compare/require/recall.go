@@ -3,6 +3,7 @@ package require
 import (
 	"cmp"
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -37,6 +38,13 @@ func (d *Detector) Due(t kspec.Target) time.Time {
 		return time.Time{}
 	}
 	return last.end.Add(interval(t))
+}
+
+// Forget drops what was found of targets that are not named.
+func (d *Detector) Forget(keep []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.last, func(target string, _ remembered) bool { return !slices.Contains(keep, target) })
 }
 
 // lately returns what the last look at t found, with the policies counted anew,

@@ -78,6 +78,16 @@ func TestWhatCannotBeToldAgainIsLookedAt(t *testing.T) {
 		}
 	}
 	c, target := newClocked(t), targetOf(t, minutely)
+	c.look(t, target)
+	c.Forget([]string{target.Name})
+	if _, lists := c.look(t, target); lists != 0 {
+		t.Errorf("a target that stays: %d lists", lists)
+	}
+	c.Forget(nil) // suspended, or gone for a while
+	if _, lists := c.look(t, target); lists != 1 {
+		t.Errorf("a target that was away: %d lists", lists)
+	}
+	c, target = newClocked(t), targetOf(t, minutely)
 	c.cluster.broken["Namespace"] = true
 	c.look(t, target)
 	if rep, lists := c.look(t, target); lists != 1 || rep.Complete() || !c.Due(target).IsZero() {

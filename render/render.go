@@ -6,6 +6,27 @@
 // What cannot be rendered becomes an Unknown that names file and line, and the
 // rest goes on. See docs/templates.md for templates, and
 // docs/decisions/0003-kustomize-in-memory.md for how Kustomize is kept in.
+//
+// # The way through the files
+//
+// A rendering begins in render.go, and goes through what the target names:
+//
+//   - folder.go reads overlays and plain folders; view.go, documents.go and
+//     limits.go are how files are read.
+//   - scan.go, entries.go and plugins.go decide what Kustomize may be asked,
+//     prepare.go what it is shown; kustomize.go is one run, values.go what it
+//     made.
+//   - build.go builds an overlay, whole or in chunks: divide.go finds out whether
+//     it can be divided, chunk.go is what a chunk consists of. cache.go, disk.go
+//     and pack.go remember what was built.
+//   - template.go finds a template, with listed.go; parameters.go and
+//     substitute.go fill in its parameters; policies.go makes its objects.
+//   - rules.go makes one list of the rules of all templates, expression.go reads
+//     them, and program.go writes each for the API server, kyverno.go for Kyverno.
+//   - scope.go finds namespaces, exempt.go lets pass what is exempt, deliver.go
+//     names, marks and prints what is delivered.
+//   - explain.go tells how it came about, secret.go hides values in errors;
+//     suite.go and manifests.go read objects for those who test rules.
 package render
 
 import (

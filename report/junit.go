@@ -103,7 +103,7 @@ func junitSuiteOf(rep kspec.Report, o Options) junitSuite {
 		c := junitCase{Name: clean(f.Object.String()) + ": " + ruleOf(f)}
 		if f.WaivedBy != nil {
 			s.Skipped++
-			c.Skipped = &junitMessage{Message: waived(f)}
+			c.Skipped = &junitMessage{Message: clean(f.Message) + aside(waived(f))}
 		} else {
 			s.Failures++
 			c.Failure = &junitMessage{Message: clean(f.Message), Type: string(f.Severity), Text: junitText(f, o.now(rep))}

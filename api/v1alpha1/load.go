@@ -61,7 +61,7 @@ func read(fsys fs.FS) (docs []Document, errs []error) {
 		switch {
 		case err != nil:
 			errs = append(errs, unreadable(name, err))
-			return nil //nolint:nilerr // the error is told, and the others are read
+			return nil // the error is told, and the others are read
 		case entry.IsDir() && entry.Name() == ".git":
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(name)):

@@ -94,7 +94,7 @@ func (d *decision) why(f kspec.Finding) string {
 	case f.Verdict == kspec.Missing:
 		return "the object is not in the cluster: " + restore(t, f)
 	case f.Verdict == kspec.Violation && f.Hint != "":
-		return "it is for a person: " + f.Hint
+		return fmt.Sprintf("it is for a person: %s: %s", f.Message, f.Hint)
 	case f.Verdict != kspec.Changed && f.Verdict != kspec.ExtraField:
 		return fmt.Sprintf("a change in Git does not mend the verdict %s", f.Verdict)
 	case f.Source.Template != "":

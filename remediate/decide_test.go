@@ -560,7 +560,7 @@ policies/new/one.yaml
 		{Verdict: kspec.ExtraObject, Object: kspec.ObjectID{Kind: "X", Name: "gone"}, Source: kspec.Source{Overlay: "policies"}},
 		{Verdict: kspec.Changed, Object: kspec.ObjectID{Kind: "X", Name: "same"}, Source: kspec.Source{File: "policies/same.yaml", Template: "t"}},
 		{Verdict: kspec.ExtraObject, Object: kspec.ObjectID{Kind: "X", Name: "elsewhere"}, Source: kspec.Source{Overlay: "app"}},
-		{Verdict: kspec.Violation, Object: kspec.ObjectID{Kind: "X", Name: "old"}, Hint: "take it out"},
+		{Verdict: kspec.Violation, Object: kspec.ObjectID{Kind: "X", Name: "old"}, Message: "it expired", Hint: "take it out"},
 	}
 	if plans, err = remediate.Decide(in); err != nil {
 		t.Fatal(err)
@@ -569,7 +569,7 @@ policies/new/one.yaml
 	for _, r := range plans[0].Reasons {
 		left = append(left, r.Object.Name)
 	}
-	if why := plans[0].Reasons[len(plans[0].Reasons)-1].Why; why != "it is for a person: take it out" {
+	if why := plans[0].Reasons[len(plans[0].Reasons)-1].Why; why != "it is for a person: it expired: take it out" {
 		t.Errorf("about what only people mend it says: %s", why)
 	}
 	if diff := cmp.Diff([]string{"", "same", "elsewhere", "old"}, left); diff != "" {

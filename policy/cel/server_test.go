@@ -19,7 +19,9 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/cloudcwfranck/kspec"
 	v1alpha1 "github.com/cloudcwfranck/kspec/api/v1alpha1"
+	"github.com/cloudcwfranck/kspec/policy"
 	"github.com/cloudcwfranck/kspec/policy/cel"
 	"github.com/cloudcwfranck/kspec/test/kube"
 )
@@ -336,9 +338,38 @@ func TestTheAPIServerSaysTheSameOfNamespacesAndPolicies(t *testing.T) {
 	if err := k.Create(t.Context(), namespace, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'itself'") {
 		t.Errorf("API server: %v", err)
 	}
-	policy := read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: other}\nspec:\n  matchConstraints: {"+everything+"}\n  validations: [{expression: 'true'}]\n")
-	if err := k.Create(t.Context(), policy, client.DryRunAll); err != nil {
+	other := read(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: other}\nspec:\n  matchConstraints: {"+everything+"}\n  validations: [{expression: 'true'}]\n")
+	if err := k.Create(t.Context(), other, client.DryRunAll); err != nil {
 		t.Errorf("API server: %v", err)
+	}
+}
+
+// A request about what lies in no namespace has no field for one, and a condition
+// that asks for it all the same fails, and denies.
+func TestTheAPIServerSaysTheSameOfExemptionsOfWhatLiesInNone(t *testing.T) {
+	exempt := policy.Condition([]kspec.Exemption{{Name: "shop", Namespaces: []string{"shop"}}, {Name: "one", Resources: []kspec.ExemptResource{{Name: "exempt"}}}})
+	objects := adHocFor(t, "in-none", "resourceRules: [{apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], operations: [CREATE], resources: [clusterroles]}]",
+		"  matchConditions: [{name: exempt, expression: '"+exempt+"'}]\n  validations: [{expression: 'false', message: judged}]\n")
+	set, err := cel.New().Compile(objects...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := kube.Shared(t).Client(t)
+	for _, o := range objects {
+		if err := k.Create(t.Context(), o.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = k.Delete(context.WithoutCancel(t.Context()), o) })
+	}
+	awaitAll(t, "in-none")
+	for name, judged := range map[string]bool{"exempt": false, "other": true} {
+		role := read(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: "+name+"}\n")
+		if results := set.Evaluate(t.Context(), role, nil); len(results) > 0 != judged || judged && results[0].Message != "judged" {
+			t.Errorf("%s, offline: %+v", name, results)
+		}
+		if err := k.Create(t.Context(), role, client.DryRunAll); err != nil != judged || judged && !strings.HasSuffix(err.Error(), "denied request: judged") {
+			t.Errorf("%s, API server: %v", name, err)
+		}
 	}
 }
 

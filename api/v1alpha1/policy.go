@@ -68,6 +68,9 @@ func (v *validator) exemption(at string, e PolicyExemption) {
 		for field, value := range map[string]string{"kind": r.Kind, "name": r.Name, "namespace": r.Namespace} {
 			v.checkf(strings.Contains(value, "*"), path+"."+field, star)
 		}
+		if !strings.Contains(r.Namespace, "*") {
+			v.names(path+".namespace", r.Namespace)
+		}
 		anyLabels := r.LabelSelector == nil || len(r.LabelSelector.MatchLabels)+len(r.LabelSelector.MatchExpressions) == 0
 		v.checkf(r.Kind+r.Name+r.Namespace == "" && anyLabels, path, "selects nothing: name what is exempt, or leave resources out for all of the namespaces")
 		v.selector(path+".labelSelector", r.LabelSelector)

@@ -81,6 +81,9 @@ func TestPolicyFieldsNameTheMistake(t *testing.T) {
 		{"exemption of a namespace that cannot be", exempt(`namespaces: [Web]`), []string{
 			`f.yaml:6: spec.policyExemptions[0].namespaces[0]: "Web" is not a namespace: want at most 63 lower-case letters, digits and -, such as shop-eu`,
 		}},
+		{"exemption of what lies in one", exempt(`resources: [{kind: Job, namespace: shop/web}]`), []string{
+			`f.yaml:6: spec.policyExemptions[0].resources[0].namespace: "shop/web" is not a namespace: want at most 63 lower-case letters, digits and -, such as shop-eu`,
+		}},
 		{"exemption of nothing", exempt("namespaces: [], resources: []"), []string{
 			`f.yaml:6: spec.policyExemptions[0]: selects nothing: name the namespaces or the resources that are exempt`,
 		}},

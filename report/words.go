@@ -274,8 +274,12 @@ func verdict(rep kspec.Report) string {
 // wrong names what is wrong, and counts it.
 func wrong(rep kspec.Report, open []kspec.Finding) (what string, n int) {
 	drifted := map[kspec.ObjectID]bool{}
+	all := rep.Coverage.Objects // of Git; others that drifted come on top
 	var violations, unsigned int
 	for _, f := range open {
+		if f.Verdict == kspec.ExtraObject {
+			all++
+		}
 		switch f.Verdict {
 		case kspec.Violation:
 			violations++
@@ -287,7 +291,7 @@ func wrong(rep kspec.Report, open []kspec.Finding) (what string, n int) {
 	}
 	var parts []string
 	if n := len(drifted); n > 0 {
-		parts = append(parts, fmt.Sprintf("%s drifted of %d", plural(n, "object"), rep.Coverage.Objects))
+		parts = append(parts, fmt.Sprintf("%s drifted of %d", plural(n, "object"), all))
 	}
 	if violations > 0 {
 		parts = append(parts, plural(violations, "violation"))

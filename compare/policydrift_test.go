@@ -61,6 +61,40 @@ func TestAPolicyThatIsWeakened(t *testing.T) {
 	}
 }
 
+// Until the end of a window is merged, the cluster holds what was to be enforced
+// within it: that wakes nobody.
+func TestAPolicyThatIsStricterThanGitIsNoEmergency(t *testing.T) {
+	const (
+		binding = "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: stricter}, spec: {policyName: stricter, validationActions: ["
+		labels  = "{apiVersion: v1, kind: Namespace, metadata: {name: stricter-NAME, labels: {pod-security.kubernetes.io/"
+	)
+	for name, tt := range map[string]struct {
+		git, live string
+		want      kspec.Severity
+	}{
+		"denies too":        {binding + "Audit]}}", binding + "Deny, Audit]}}", kspec.Low},
+		"denies instead":    {binding + "Warn, Audit]}}", binding + "Deny, Audit]}}", kspec.Medium},
+		"warns instead":     {binding + "Deny, Audit]}}", binding + "Warn, Audit]}}", kspec.Critical},
+		"denies no longer":  {binding + "Deny, Audit]}}", binding + "Audit]}}", kspec.Critical},
+		"holds a level":     {labels + "warn: baseline}}}", labels + "warn: baseline, pod-security.kubernetes.io/enforce: baseline, pod-security.kubernetes.io/enforce-version: v1.37}}}", kspec.Low},
+		"holds an old one":  {labels + "enforce: baseline}}}", labels + "enforce: baseline, pod-security.kubernetes.io/enforce-version: v1.0}}}", kspec.High},
+		"holds none at all": {labels + "warn: baseline}}}", labels + "warn: baseline, pod-security.kubernetes.io/enforce: privileged}}}", kspec.High},
+		"holds a lower one": {labels + "enforce: restricted}}}", labels + "enforce: baseline}}}", kspec.High},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			text := strings.NewReplacer("stricter", "stricter-"+strings.ReplaceAll(name, " ", "-"), "-NAME", "").Replace
+			want := desired(t, "", text(tt.git))
+			w.deliver(want)
+			w.do("kubectl-edit", "patch", text(tt.live))
+			rep := lookWith(t, clusterOf(t, nil), compare.Options{}, kspec.Target{Name: "test"}, want)
+			if len(rep.Findings) != 1 || rep.Findings[0].Severity != tt.want {
+				t.Fatalf("want one finding of severity %s, got %v", tt.want, lines(rep))
+			}
+		})
+	}
+}
+
 // What a controller adds to a policy stays when the engine applies Git again.
 func TestWhoAddedToAPolicyIsTold(t *testing.T) {
 	w := newWorld(t)

@@ -80,7 +80,7 @@ func (r Rules) severity(v kspec.Verdict, id kspec.ObjectID, labels map[string]st
 	}
 	worst, known := kspec.Severity(""), severities()
 	for _, f := range fields {
-		if s := ofField(v, id, f, known, rules); s.Rank() > worst.Rank() {
+		if s := ofField(v, id, f, fields, known, rules); s.Rank() > worst.Rank() {
 			worst = s
 		}
 	}
@@ -111,16 +111,16 @@ func ofWhole(v kspec.Verdict, rules []kspec.SeverityRule) kspec.Severity {
 	return s
 }
 
-// ofField is how grave one difference is. The last rule that covers it decides;
+// ofField is how grave one difference of several is. The last rule that covers it decides;
 // one for a place inside of it can only make it graver.
-func ofField(v kspec.Verdict, id kspec.ObjectID, f kspec.Field, known []severityRule, rules []kspec.SeverityRule) kspec.Severity {
+func ofField(v kspec.Verdict, id kspec.ObjectID, f kspec.Field, fields []kspec.Field, known []severityRule, rules []kspec.SeverityRule) kspec.Severity {
 	s := usual(v)
 	place, err := kspec.ParsePath(f.KeyedPath)
 	if err != nil {
 		return s // compare wrote it: cannot be
 	}
 	for _, r := range known {
-		if r.severity.Rank() > s.Rank() && r.matches(id, f, place) {
+		if r.severity.Rank() > s.Rank() && r.matches(id, f, place) && !guardsAsMuch(id, f, place, fields) {
 			s = r.severity
 		}
 	}
@@ -134,6 +134,28 @@ func ofField(v kspec.Verdict, id kspec.ObjectID, f kspec.Field, known []severity
 		}
 	}
 	return s
+}
+
+// guardsAsMuch reports whether a difference, one of fields, lets nothing through
+// that Git keeps out: a policy denies where Git wants it to warn, as after a
+// window until its end is merged, or Pod Security holds where Git asks for none.
+func guardsAsMuch(id kspec.ObjectID, f kspec.Field, p kspec.Path, fields []kspec.Field) bool {
+	switch id.Kind {
+	case "ValidatingAdmissionPolicyBinding", "ValidatingPolicy":
+		return len(p) > 1 && p[0].Field == "spec" && p[1].Field == "validationActions" && (!denies(f.Desired) || denies(f.Live))
+	case "Namespace":
+		level := strings.TrimSuffix(f.Path, "-version")
+		return slices.ContainsFunc(fields, func(f kspec.Field) bool {
+			return f.Path == level && f.Desired == nil && (f.Live == "baseline" || f.Live == "restricted")
+		})
+	}
+	return false
+}
+
+// denies reports whether v is or holds the validation action Deny.
+func denies(v any) bool {
+	all, _ := v.([]any)
+	return v == "Deny" || slices.Contains(all, any("Deny"))
 }
 
 // reaches reports whether one of the paths covers the field, or names something

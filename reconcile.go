@@ -19,7 +19,8 @@ type Fetcher interface {
 type Renderer interface {
 	// Render is deterministic: equal input gives equal bytes. What cannot be
 	// rendered by itself is listed in Desired.Unknown and does not stop the
-	// rest; an error means that nothing could be rendered.
+	// rest; an error means that nothing could be rendered. Where that depends on
+	// the cluster, it may be a [StageError] of another stage.
 	Render(ctx context.Context, t Target, tree Tree) (Desired, error)
 }
 
@@ -156,7 +157,7 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 	}
 	want, err := r.Renderer.Render(ctx, t, tree)
 	if err != nil {
-		return Desired{}, Report{}, &StageError{StageRender, t.Name, err}
+		return Desired{}, Report{}, at(StageRender, t, err)
 	}
 	bad, unknown, err := r.Verifier.Verify(ctx, t, want)
 	if err != nil {
@@ -172,6 +173,14 @@ func (r *Reconciler) Look(ctx context.Context, t Target) (Desired, Report, error
 		return want, Report{}, &StageError{StageCompare, t.Name, err}
 	}
 	return want, r.record(ctx, t, rep), nil
+}
+
+// at says which stage failed, unless err says itself of which it is.
+func at(stage Stage, t Target, err error) error {
+	if errors.As(err, new(*StageError)) {
+		return err
+	}
+	return &StageError{stage, t.Name, err}
 }
 
 func (r *Reconciler) waive(t Target, want Desired, rep Report) (Report, error) {

@@ -3,6 +3,7 @@ package kspec_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,20 @@ func TestReconcileStopsAtTheStageThatFails(t *testing.T) {
 				t.Errorf("%s: the event says %+v", stage, e)
 			}
 		}
+	}
+}
+
+// Rendering may need the cluster; then that is what cannot be reached.
+func TestReconcileTellsOfTheStageThatAnErrorNames(t *testing.T) {
+	l := newLine("")
+	l.Renderer = kspec.RendererFunc(func(context.Context, kspec.Target, kspec.Tree) (kspec.Desired, error) {
+		return kspec.Desired{}, fmt.Errorf("ask: %w", &kspec.StageError{Stage: kspec.StageCompare, Target: "prod", Err: errStage})
+	})
+	if _, _, err := l.Reconcile(t.Context(), kspec.Target{Name: "prod"}); !errors.Is(err, errStage) || strings.Contains(err.Error(), "render") {
+		t.Errorf("got %v", err)
+	}
+	if got := summary(l.events); !slices.Equal(got, []string{"ClusterUnreachable firing warning"}) {
+		t.Errorf("told %v", got)
 	}
 }
 

@@ -23,7 +23,7 @@ func (s settled) Render(ctx context.Context, t kspec.Target, tree kspec.Tree) (k
 	if t.Delivery.Policies == kspec.AutoPolicies && len(t.Templates) > 0 {
 		kyverno, err := s.kyverno(ctx, t)
 		if err != nil {
-			return kspec.Desired{}, fmt.Errorf("delivery.policies is auto: %w", err)
+			return kspec.Desired{}, &kspec.StageError{Stage: kspec.StageCompare, Target: t.Name, Err: fmt.Errorf("delivery.policies is auto: %w", err)}
 		}
 		t.Delivery.Policies = kspec.VAP
 		if kyverno {

@@ -60,6 +60,20 @@ type fetched struct {
 	chain  chain
 }
 
+// open dials the server and hears what it has.
+func (r *remote) open(ctx context.Context) (transport.UploadPackSession, *packp.AdvRefs, error) {
+	session, err := r.dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	refs, err := session.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		_ = session.Close() // what it said counts
+		return nil, nil, err
+	}
+	return session, refs, nil
+}
+
 // head asks the server for the commit of the branch, and fetches it unless it
 // is known.
 func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
@@ -68,15 +82,11 @@ func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
 			return s, r.branch, nil
 		}
 	}
-	session, err := r.dial(ctx)
+	session, refs, err := r.open(ctx)
 	if err != nil {
 		return nil, "", err
 	}
 	defer session.Close()
-	refs, err := session.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return nil, "", err
-	}
 	branch, want, err := r.resolve(refs)
 	if err != nil {
 		return nil, "", err
@@ -107,15 +117,11 @@ func (r *remote) head(ctx context.Context) (*snapshot, string, error) {
 
 // at fetches one commit by its name.
 func (r *remote) at(ctx context.Context, want plumbing.Hash) (*snapshot, error) {
-	session, err := r.dial(ctx)
+	session, refs, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Close()
-	refs, err := session.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if err := obtainable(refs, want); err != nil {
 		return nil, err
 	}
@@ -144,15 +150,11 @@ func (r *remote) history(ctx context.Context, want plumbing.Hash) (chain, error)
 
 // since fetches a commit with what came before it and is not in base.
 func (r *remote) since(ctx context.Context, want plumbing.Hash, base fetched) (chain, error) {
-	session, err := r.dial(ctx)
+	session, refs, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Close()
-	refs, err := session.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if err := obtainable(refs, want); err != nil {
 		return nil, err
 	}
@@ -204,14 +206,11 @@ func (r *remote) fetch(ctx context.Context, session transport.UploadPackSession,
 		return s, err
 	}
 	r.log.WarnContext(ctx, "incremental fetch failed, fetching anew", "commit", want.String(), "error", err)
-	again, err := r.dial(ctx)
+	again, refs, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer again.Close()
-	if refs, err = again.AdvertisedReferencesContext(ctx); err != nil {
-		return nil, err
-	}
 	return r.complete(ctx, again, refs, want, nil)
 }
 
@@ -304,14 +303,11 @@ func (r *remote) descends(ctx context.Context, refs *packp.AdvRefs, from, to *sn
 	if err := req.Capabilities.Set(capability.Filter); err != nil {
 		return false, err
 	}
-	session, err := r.dial(ctx)
+	session, _, err := r.open(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer session.Close()
-	if _, err := session.AdvertisedReferencesContext(ctx); err != nil {
-		return false, err
-	}
 	pack, err := r.ask(ctx, session, req, r.limits)
 	if err != nil {
 		return false, err

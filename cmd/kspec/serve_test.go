@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +22,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -490,7 +490,8 @@ func TestServeLooksWhenTheClusterChanges(t *testing.T) {
 	checkLog(t, d.text())
 }
 
-// installKinds installs kinds of kspec for as long as the test lasts.
+// installKinds installs kinds of kspec. They stay: an API server takes minutes to
+// forget a kind that had objects.
 func (p *place) installKinds(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -502,8 +503,9 @@ func (p *place) installKinds(t *testing.T, names ...string) {
 		if err := yaml.Unmarshal(crd, kind); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, &daemon{}, "an end of the kind of a test before", func() bool { return p.client.Create(t.Context(), kind.DeepCopy()) == nil })
-		t.Cleanup(func() { _ = p.client.Delete(context.WithoutCancel(t.Context()), kind) })
+		if err := p.client.Create(t.Context(), kind); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
 	}
 }
 
